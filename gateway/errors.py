@@ -165,6 +165,10 @@ class Refusal(NamedTuple):
     """Sent as `Allow` with `method_not_allowed` (RFC 9110 section 15.5.6)."""
     scope: str = ""
     """Sent as `scope` of an insufficient_scope challenge (RFC 6750 section 3)."""
+    route: str = ""
+    """Name of the route that was matched, for the log."""
+    subject: str = ""
+    """Verified subject, for the log."""
 
     @property
     def status(self) -> int:

@@ -1,0 +1,98 @@
+"""The command line. Heavy imports happen inside the verbs, so that `--help` is quick.
+
+Exit status: 0 done, 1 failed (the message says what and where), 2 wrong usage.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import rich_click as click
+
+from gateway import __version__
+from gateway.errors import ConfigError
+
+CONFIG = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    default=Path("gateway.yaml"),
+    show_default=True,
+    help="The configuration file.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gateway")
+def cli() -> None:
+    """An API gateway that logs people in, issues JWTs, enforces them on every request and forwards what is allowed."""
+
+
+@cli.command()
+@CONFIG
+@click.option("--demo", is_flag=True, help="Also start the demo upstream, and print what to try.")
+def run(path: Path, demo: bool) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    from gateway.running import run as run_gateway
+
+    _guarded(lambda: run_gateway(path, demo=demo))
+
+
+@cli.command()
+@CONFIG
+def check(path: Path) -> None:
+    """Read the configuration as `run` would and list every fault."""
+
+    def work() -> None:
+        from gateway.config.load import load
+        from gateway.config.routes import route_table
+
+        config = load(path, os.environ)
+        route_table(config)
+        click.echo(f"OK  {path}: {len(config.routes)} routes, {len(config.upstreams)} upstreams")
+
+    _guarded(work)
+
+
+@cli.command()
+def healthcheck() -> None:
+    """Ask the running gateway whether it is ready; exit status 0 if so."""
+    from gateway.healthcheck import check as ask
+
+    sys.exit(ask())
+
+
+@cli.group()
+def users() -> None:
+    """Work on users."""
+
+
+@users.command("hash")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+def hash_password(password_stdin: bool) -> None:
+    """Print the argon2id hash of a password, for a users file."""
+
+    def work() -> None:
+        from gateway.users.passwords import Hasher
+
+        if password_stdin:
+            password = sys.stdin.readline().rstrip("\n")
+        else:
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        if not password:
+            raise ConfigError("an empty password is none")
+        click.echo(Hasher().hash(password))
+
+    _guarded(work)
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    """Run *work*; a fault of the configuration is told on standard error, without a traceback."""
+    try:
+        work()
+    except ConfigError as error:
+        click.echo(click.style(str(error), fg="red"), err=True)
+        sys.exit(1)

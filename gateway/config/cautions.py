@@ -1,0 +1,44 @@
+"""What is allowed and still worth a second look: said by `gateway check`, and once at the start."""
+
+from collections.abc import Iterator, Mapping
+
+from gateway.config.models import Config
+from gateway.users.file import UserRecord, caution
+
+
+def cautions(config: Config, users: Mapping[str, UserRecord]) -> list[str]:
+    """Return one sentence with its remedy for everything in *config* and *users* that may not be meant."""
+    return [*_server(config), *_upstreams(config), *_users(config, users)]
+
+
+def _server(config: Config) -> Iterator[str]:
+    server, derived = config.server, config.effective
+    if derived.embedded and not server.listen.loopback:
+        yield (
+            f"store: the embedded store serves this gateway alone, and it listens on {server.listen}; "
+            "a second gateway would know nothing of its logins and revocations"
+        )
+    if server.insecure_http and not derived.secure and not server.listen.loopback:
+        yield "server.insecure_http: passwords and tokens cross the network in clear"
+    if not server.admin.listen.loopback and server.admin.token is None:
+        yield f"server.admin: /metrics is open to everybody who reaches {server.admin.listen}; /admin is closed"
+
+
+def _upstreams(config: Config) -> Iterator[str]:
+    used = {route.to for route in config.routes}
+    for name, upstream in config.upstreams.items():
+        if name not in used:
+            yield f"upstreams.{name}: no route leads there"
+        if upstream.tls is not None and upstream.tls.insecure_skip_verify:
+            yield f"upstreams.{name}.tls: certificates are not verified, so anybody in between can read and change"
+
+
+def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
+    if config.login is not None and not users:
+        yield f"{config.login.verify.file}: nobody can log in; add somebody with: gateway users add NAME"
+    demo = [name for name, record in users.items() if record.demo]
+    if demo:
+        yield f"demo users ({', '.join(demo)}) have passwords that everybody knows; they are for this machine only"
+    for name, record in users.items():
+        if (reason := caution(name, record)) is not None:
+            yield reason

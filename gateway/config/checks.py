@@ -1,0 +1,277 @@
+"""What values mean together: names that must exist, routes that are equal, combinations that are unsafe."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.config.document import Document, Loc
+from gateway.config.effective import JWKS_PATH, METADATA_PATH
+from gateway.config.entries import RouteConfig, RuleConfig
+from gateway.config.faults import meant
+from gateway.config.models import Config
+from gateway.config.roles import circle
+from gateway.config.routes import RULE_KEYS, opened_at
+from gateway.routing.rewriting import rewriting
+from gateway.routing.table import Route, Rule, ties
+from gateway.routing.template import parse, shape
+
+
+class Draft(NamedTuple):
+    """A configuration that is being checked; of a faulty file, what is left of it."""
+
+    document: Document
+    config: Config
+    """Without the broken sections and without the broken keys of routes, which have their defaults here."""
+    indexes: tuple[int, ...]
+    """Where each of its routes stands in the file."""
+    mended: frozenset[int]
+    """The routes, by these indexes, that lost keys; only what is left of them is judged, not what it amounts to."""
+    broken: frozenset[str]
+    """Top keys that have faults; what depends on them is not judged."""
+
+    def routes(self) -> Iterator[tuple[int, RouteConfig]]:
+        """Yield all routes with their indexes in the file."""
+        return zip(self.indexes, self.config.routes, strict=True)
+
+    def whole_routes(self) -> Iterator[tuple[int, RouteConfig]]:
+        """Yield the routes that are as they were written."""
+        return ((index, route) for index, route in self.routes() if index not in self.mended)
+
+    def names(self, section: str) -> tuple[str, ...]:
+        """Return the names in *section* as they are written, whether their values are right or not."""
+        data = self.document.data
+        written = data.get(section) if isinstance(data, dict) else None
+        return tuple(written) if isinstance(written, dict) else ()
+
+    def sound(self, *sections: str) -> bool:
+        return self.broken.isdisjoint(sections)
+
+
+class Finding(NamedTuple):
+    """A fault on its way into the document."""
+
+    loc: Loc
+    reason: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def check(draft: Draft) -> None:
+    """Note in the document everything that is wrong beyond single values."""
+    for step in (_upstreams, _roles, _open_routes, _rewrites, _ties, _own_paths, _names, _headers, _refresh, _keys):
+        for finding in step(draft):
+            draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
+    for finding in (*_transport(draft), *_store(draft), *_listeners(draft), *_files(draft)):
+        draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
+
+
+def _upstreams(draft: Draft) -> Iterator[Finding]:
+    known = draft.names("upstreams")
+    for index, route in draft.routes():
+        if route.to not in known:
+            hint = meant(route.to, known) or (f"there is {', '.join(known)}" if known else "add it to upstreams:")
+            yield Finding(("routes", index, "to"), f'no upstream is called "{route.to}"', hint)
+
+
+def _levels(draft: Draft) -> Iterator[tuple[Loc, list[RuleConfig]]]:
+    """Yield every place where rules can stand, with what it inherits, the nearest first."""
+    defaults = draft.config.defaults
+    yield ("defaults",), [defaults]
+    for index, route in draft.routes():
+        yield ("routes", index), [route, defaults]
+        for method, own in route.method_rules.items():
+            if own is not None:
+                yield ("routes", index, "methods", method), [own, route, defaults]
+
+
+def _roles(draft: Draft) -> Iterator[Finding]:
+    known = draft.names("roles")
+    for loc, levels in _levels(draft):
+        for key in ("roles", "roles_all", "not_roles"):
+            for at, role in enumerate(getattr(levels[0], key)):
+                if role not in known:
+                    yield Finding((*loc, key, at), *unknown_role(role, known))
+    for name, role_config in draft.config.roles.items():
+        for at, included in enumerate(role_config.includes):
+            if included not in known:
+                yield Finding(("roles", name, "includes", at), *unknown_role(included, known))
+        if way := circle(draft.config.roles, name):
+            yield Finding(("roles", name, "includes"), f"the role includes itself: {' > '.join(way)}")
+
+
+def unknown_role(role: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return what is wrong with *role*, which is none of the *known*, and what to do."""
+    return f'no role is called "{role}"', meant(role, known) or f"add {role}: {{}} to roles:"
+
+
+def _open_routes(draft: Draft) -> Iterator[Finding]:
+    if not draft.sound("defaults"):
+        return
+    for loc, levels in _levels(draft):
+        if draft.mended.intersection(loc[1:2]):
+            continue
+        opened = opened_at(levels)
+        auth = levels[opened].auth
+        if auth == "required":
+            continue
+        for key in RULE_KEYS:
+            if key in levels[0].model_fields_set and getattr(levels[0], key):
+                who = "asks nobody" if auth == "public" else "lets callers without a token in, so it cannot ask"
+                yield Finding(
+                    (*loc, key), f"auth: {auth} {who} for {key}", "write auth: required, or remove one of them", True
+                )
+
+
+def _rewrites(draft: Draft) -> Iterator[Finding]:
+    for index, route in draft.whole_routes():
+        if route.strip_prefix is None and route.rewrite is None:
+            continue
+        try:
+            rewriting(parse(route.path), route.strip_prefix, route.rewrite)
+        except ValueError as error:
+            key = "strip_prefix" if route.rewrite is None else "rewrite"
+            yield Finding(("routes", index, key), str(error))
+
+
+def _ties(draft: Draft) -> Iterator[Finding]:
+    routes = [
+        Route(
+            name=route.title,
+            index=index,
+            place=f"line {draft.document.line(('routes', index))}",
+            host=route.host,
+            template=route.path,
+            upstream=route.to,
+            rules={method.encode(): Rule() for method in route.method_rules},
+        )
+        for index, route in draft.whole_routes()
+    ]
+    for tie in ties(routes):
+        yield Finding(("routes", tie.second.index, "path"), *tie.words())
+
+
+def _own_paths(draft: Draft) -> Iterator[Finding]:
+    exact = {shape(parse(path)): path for path in (JWKS_PATH, METADATA_PATH)}
+    login = draft.config.login
+    base = () if login is None else shape(parse(login.base_path))
+    for index, route in draft.whole_routes():
+        path = shape(parse(route.path))
+        if path in exact:
+            yield Finding(("routes", index, "path"), f"{exact[path]} is the gateway's own", "remove the route")
+        elif login is not None and path[: len(base)] == base:
+            reason = f"everything below {login.base_path} is the gateway's own"
+            yield Finding(("routes", index, "path"), reason, "choose another path, or move login.base_path")
+
+
+def _names(draft: Draft) -> Iterator[Finding]:
+    lines: dict[str, int] = {}
+    for index, route in draft.whole_routes():
+        if route.name is None:
+            continue
+        if route.name in lines:
+            yield Finding(("routes", index, "name"), f"another route has this name, on line {lines[route.name]}")
+        lines.setdefault(route.name, draft.document.line(("routes", index)))
+        methods = route.method_rules
+        if route.websocket is not None and "GET" not in methods:
+            yield Finding(("routes", index, "websocket"), "a WebSocket begins with GET, which is not among the methods")
+
+
+def _headers(draft: Draft) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in draft.config.identity_headers if draft.sound("identity_headers") else ():
+        if (first := seen.setdefault(name.lower(), name)) != name:
+            yield Finding(("identity_headers", name), f"the same header as {first}; case does not matter", "", True)
+
+
+def _refresh(draft: Draft) -> Iterator[Finding]:
+    tokens = draft.config.tokens
+    if tokens.refresh.idle > tokens.refresh.ttl:
+        key = "idle" if "idle" in tokens.refresh.model_fields_set else "ttl"
+        yield Finding(("tokens", "refresh", key), "idle is longer than ttl, so it would never end a session")
+
+
+def _keys(draft: Draft) -> Iterator[Finding]:
+    files = draft.config.tokens.keys.files
+    current = [at for at, key in enumerate(files) if key.state == "current"]
+    if files and not current:
+        yield Finding(("tokens", "keys", "files"), "none of the keys is current, so nothing could be signed")
+    for at in current[1:]:
+        hint = "write state: next or state: retired"
+        yield Finding(("tokens", "keys", "files", at), "a second key is current; one signs", hint)
+
+
+def _transport(draft: Draft) -> Iterator[Finding]:
+    """Logins and cookies without TLS give every password away (identity chapter 75)."""
+    if not draft.sound("server", "login", "tokens"):
+        return
+    config = draft.config
+    server, derived = config.server, config.effective
+    if derived.secure or server.listen.loopback or server.insecure_http:
+        return
+    if config.login is None and not derived.cookies:
+        return
+    what, loc = ("logins", ("login",)) if config.login is not None else ("cookies", ("tokens", "read_from"))
+    yield Finding(
+        loc,
+        f"{what} would cross the network in clear: the gateway listens on {server.listen} without TLS",
+        "set server.public_url to https://… when something in front does TLS, or server.tls, or listen on 127.0.0.1;\n"
+        "server.insecure_http: true allows it all the same",
+        True,
+    )
+
+
+def _store(draft: Draft) -> Iterator[Finding]:
+    if not draft.sound("server", "store"):
+        return
+    config = draft.config
+    server, store = config.server, config.store
+    if store.url != "embedded" and server.secret is None:
+        yield Finding(
+            ("store", "url"),
+            "a store of its own needs server.secret_file: all gateways that share the store share the secret",
+            "make one with: openssl rand -hex 32 > gateway.secret",
+        )
+    if store.url == "embedded" and not server.listen.loopback and "url" not in store.model_fields_set:
+        yield Finding(
+            ("server", "listen"),
+            "the embedded store is for one gateway alone, so for other machines it must be asked for",
+            "write store: {url: embedded}, or the address of a store that all gateways share",
+        )
+    if store.password is not None and "@" in store.url:
+        yield Finding(("store", "url"), "there is a password in the URL and one beside it", "remove one of them")
+
+
+def _listeners(draft: Draft) -> Iterator[Finding]:
+    server = draft.config.server
+    if draft.sound("server") and server.listen == server.admin.listen and server.listen.port != 0:
+        yield Finding(("server", "admin", "listen"), f"{server.listen} is the public listener", "choose another port")
+
+
+def _files(draft: Draft) -> Iterator[Finding]:
+    config = draft.config
+    named: dict[Loc, Path | None] = {}
+    for at, pair in enumerate(config.server.tls):
+        named |= _pair(("server", "tls", at), pair.certificate_file, pair.key_file)
+    for at, key in enumerate(config.tokens.keys.files):
+        named["tokens", "keys", "files", at, "file"] = key.file
+    for name, upstream in config.upstreams.items():
+        if upstream.tls is not None:
+            named |= _pair(("upstreams", name, "tls"), upstream.tls.certificate_file, upstream.tls.key_file)
+            named["upstreams", name, "tls", "ca_file"] = upstream.tls.ca_file
+            if all(target.url.scheme != "https" for target in upstream.targets):
+                yield Finding(("upstreams", name, "tls"), "no target is https, so this would not be used", "", True)
+    for loc, path in named.items():
+        if path is not None and (reason := _unreadable(path)):
+            yield Finding(loc, f"{path} cannot be read: {reason}")
+
+
+def _pair(loc: Loc, certificate: Path | None, key: Path | None) -> Mapping[Loc, Path | None]:
+    return {(*loc, "certificate_file"): certificate, (*loc, "key_file"): key}
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        with path.open("rb"):
+            return None
+    except OSError as error:
+        return (error.strerror or "unknown error").lower()

@@ -1,0 +1,178 @@
+"""The sections `routes` and `defaults`: what may be asked, by whom, and how it is forwarded.
+
+A key that is not written is inherited: a method's from its route, a route's from `defaults`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from gateway.config.addresses import origin
+from gateway.config.faults import Wrong
+from gateway.config.model import ListOf, Model, distinct
+from gateway.config.upstreams import TimeoutsConfig
+from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, text
+from gateway.routing.route import DEFAULT_METHODS, host_pattern
+from gateway.routing.template import parse
+
+Words = Annotated[ListOf[Text], AfterValidator(distinct)]
+
+
+def _template(value: str) -> str:
+    try:
+        parse(value)
+    except ValueError as error:
+        raise Wrong(str(error)) from error
+    return value
+
+
+def _host(value: str) -> str:
+    try:
+        return host_pattern(value)
+    except ValueError as error:
+        raise Wrong(str(error)) from error
+
+
+def _method(value: object) -> str:
+    name = text(value)
+    if re.fullmatch(r"[A-Za-z-]{1,32}", name) is None:
+        raise Wrong(f'"{name}" is no method')
+    if name != name.upper():
+        raise Wrong("methods are written in capitals, and compared letter by letter", f"write {name.upper()}")
+    if name in ("TRACE", "CONNECT"):
+        raise Wrong(f"{name} is never served")
+    return name
+
+
+Template = Annotated[Text, AfterValidator(_template)]
+Method = Annotated[str, BeforeValidator(_method)]
+
+
+class RuleConfig(Model):
+    """What is asked of the caller. Keys are ANDed; `roles` is any of, all other lists are all of."""
+
+    auth: Literal["required", "optional", "public"] = "required"
+    roles: Annotated[Words, Field(min_length=1)] = ()
+    """Any of these, or a role that includes one of them."""
+    roles_all: Words = ()
+    """All of these."""
+    not_roles: Words = ()
+    """None of these."""
+    permissions: Words = ()
+    scopes: Words = ()
+    body: Size = 1 << 20
+    """The largest request body; absent: server.limits.body."""
+
+
+SocketOrigin = Annotated[
+    str,
+    PlainValidator(lambda value: value if value == "*" else origin(value)),
+    schema_of('A site, or "*" for all', "https://app.example.com"),
+]
+
+
+class WebSocketConfig(Model):
+    """How WebSocket handshakes and tunnels are held."""
+
+    origins: ListOf[SocketOrigin] = ()
+    """Sites that may connect from a browser, beside our own; "*" for all."""
+    token_from: ListOf[Literal["bearer", "cookie", "subprotocol"]] = ("bearer", "cookie", "subprotocol")
+    idle: DurationOrNone = 600.0
+    """A tunnel without a frame for so long is closed."""
+    lifetime: DurationOrNone = None
+
+
+def _switch(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    match value:
+        case True | "true":
+            return handler({})
+        case False | "false":
+            return None
+        case dict():
+            return handler(value)
+        case _:
+            raise Wrong(f"true, false or settings are needed, not {kind_of(value)}")
+
+
+WebSocket = Annotated[WebSocketConfig | None, WrapValidator(_switch, json_schema_input_type=bool | WebSocketConfig)]
+
+
+class ForwardingConfig(RuleConfig):
+    """What can be said for one route, or in `defaults` for all."""
+
+    forward_token: Literal["strip", "keep"] = "strip"  # noqa: S105 - a policy, no password
+    """Whether the service sees the Authorization header."""
+    allow_encoded_slash: Flag = False
+    """Let %2F through, as data; for services that need it."""
+    host_header: Literal["target", "keep"] = "target"
+    """The Host header the service sees; absent: what its upstream says."""
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    websocket: WebSocket = None
+    stream: Flag = False
+    """An answer without an end: no total timeout, and silence is no error."""
+
+
+class DefaultsConfig(ForwardingConfig):
+    """What every route starts from."""
+
+
+def _shape(value: object) -> str | None:
+    match value:
+        case list() | tuple() | str():
+            return "list"
+        case dict():
+            return "map"
+        case _:
+            return None
+
+
+_MethodList = Annotated[ListOf[Method], Field(min_length=1), AfterValidator(distinct)]
+_MethodMap = Annotated[Mapping[Method, RuleConfig], Field(min_length=1)]
+Methods = Annotated[
+    Annotated[_MethodList, Tag("list")] | Annotated[_MethodMap, Tag("map")],
+    Discriminator(
+        _shape,
+        custom_error_type="methods",
+        custom_error_message="a list of methods is needed, or a mapping of methods to their rules",
+    ),
+]
+
+
+class RouteConfig(ForwardingConfig):
+    """One route. The most specific one wins, whatever the order; two equal ones refuse to load."""
+
+    name: Annotated[Text, Field(max_length=100)] | None = None
+    """For logs and metrics; absent: host and path."""
+    host: Annotated[Text, AfterValidator(_host)] | None = None
+    """api.example.com, or "*.example.com" for every name below; absent: any."""
+    path: Template
+    """/orders, /orders/{id}, /orders/{id:int}, or /orders/** for everything below."""
+    to: Text
+    """The name of an upstream."""
+    methods: Methods = tuple(method.decode() for method in DEFAULT_METHODS)
+    """A list, or a mapping to extra rules: {GET: {roles: [viewer]}}. Others are 405; HEAD follows GET."""
+    strip_prefix: Template | None = None
+    """Taken away before forwarding; whole segments."""
+    rewrite: Template | None = None
+    """The path the service sees: /orders/**, /users/{id}."""
+
+    @property
+    def method_rules(self) -> Mapping[str, RuleConfig | None]:
+        """Every method with what is said for it alone."""
+        return self.methods if isinstance(self.methods, Mapping) else dict.fromkeys(self.methods)
+
+    @property
+    def title(self) -> str:
+        """What logs and metrics call this route."""
+        return self.name or f"{self.host or ''}{self.path}"

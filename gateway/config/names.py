@@ -1,0 +1,112 @@
+"""Names in the file that end up in requests, URLs and keys, and those that are taken."""
+
+import re
+
+from gateway.config.faults import Wrong
+from gateway.routing.host import normal_host
+from gateway.routing.route import BUILTIN
+from gateway.routing.template import Kind, parse
+
+# Ends at the next hop (RFC 9110 section 7.6.1), or frames and describes the message (RFC 9112 section 6).
+_HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("content-length", "content-encoding", "content-type", "host", "expect"),
+    }
+)
+# Clients, the gateway or the proxies around it say something else with these.
+_TAKEN = frozenset(
+    {
+        *("authorization", "cookie", "set-cookie", "forwarded", "via", "x-real-ip", "x-request-id", "x-csrf-token"),
+        *("date", "range", "if-range", "origin", "referer"),
+        *("x-http-method-override", "x-original-url", "x-rewrite-url"),
+    }
+)
+_TAKEN_PREFIXES = ("x-forwarded-", "x-gateway-", "sec-", "access-control-", "proxy-")
+
+
+def header_name(value: str) -> str:
+    """Return *value* when upstreams can be given an identity by this header."""
+    if re.fullmatch(r"[A-Za-z0-9-]{1,64}", value) is None:
+        # Servers that follow CGI read "_" and "-" as one, so a client could speak under the other spelling.
+        hint = f"write {value.replace('_', '-')}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value) else ""
+        raise Wrong(f'"{value}" is no name for an identity header: letters, digits and "-"', hint)
+    lower = value.lower()
+    if lower in _HOP_BY_HOP:
+        raise Wrong(f"{value} belongs to the connection or frames the message", "choose a name like X-User-Id")
+    if lower in _TAKEN or lower.startswith(_TAKEN_PREFIXES):
+        raise Wrong(f"{value} has a meaning of its own in front of an upstream", "choose a name like X-User-Id")
+    return value
+
+
+_VALUES = ("sub", "username", "roles", "permissions", "scope", "sid", "jti", "tenant", "iss")
+
+
+def header_value(value: str) -> str:
+    """Return *value* when it names a claim: one of ours, or the path of one like ``org.slug``."""
+    if re.fullmatch(r"[A-Za-z0-9_:/-]+(\.[A-Za-z0-9_:/-]+)*", value) is None:
+        raise Wrong(f'"{value}" names no claim', f"write one of {', '.join(_VALUES)}, or a claim like org.slug")
+    return value
+
+
+def role_name(value: str) -> str:
+    """Return *value* when it can stand in a comma-separated header."""
+    if "," in value or len(value) > 255:
+        raise Wrong("a role is at most 255 characters and has no comma, because roles are comma-joined for upstreams")
+    return value
+
+
+def upstream_name(value: str) -> str:
+    """Return *value* when logs and metrics can hold it and it is not taken."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is None:
+        raise Wrong(f'"{value}" is no name for an upstream: letters, digits, "-", "_" and "."')
+    if value == BUILTIN:
+        raise Wrong(f'"{BUILTIN}" is the gateway itself', "choose another name")
+    return value
+
+
+def base_path(value: str) -> str:
+    """Return *value* when the gateway's own endpoints can live below it."""
+    try:
+        segments = parse(value)
+    except ValueError as error:
+        raise Wrong(str(error)) from error
+    if not segments or any(segment.kind is not Kind.LITERAL for segment in segments) or not value.isascii():
+        raise Wrong("the gateway's own endpoints need a plain path of their own", "write it like /auth")
+    if value.endswith("/"):
+        raise Wrong("a base path ends without a slash", f"write {value.rstrip('/')}")
+    if re.fullmatch(r"[A-Za-z0-9/._-]+", value) is None:
+        raise Wrong("a base path is made of letters, digits, '-', '_' and '.'", "write it like /auth")
+    return value
+
+
+def issuer(value: str) -> str:
+    """Return *value* when it can be an issuer: a plain name, or a URL without query (RFC 8414 section 2)."""
+    if "://" in value and not re.fullmatch(r"https?://[^?#\s]+", value):
+        raise Wrong("an issuer is a URL without query and fragment", "write it like https://api.example.com")
+    return value
+
+
+_STORES = ("redis", "rediss", "valkey", "valkeys")
+
+
+def store_url(value: str) -> str:
+    """Return *value* when a store can be reached by it. It may hold a password, so no message repeats it."""
+    if value == "embedded":
+        return value
+    scheme, mark, rest = value.partition("://")
+    hint = "write embedded, redis://host:6379/0, rediss://…, valkey://… or unix:///path"
+    if not mark:
+        raise Wrong("this is no URL of a store", hint)
+    if scheme == "unix":
+        if not rest.startswith("/"):
+            raise Wrong("a socket needs its full path", "write it like unix:///run/valkey.sock")
+        return value
+    if scheme not in _STORES:
+        raise Wrong(f'stores of the kind "{scheme}" are not known', hint)
+    authority, _, database = rest.partition("?")[0].partition("/")
+    if normal_host(authority.rpartition("@")[2].encode("ascii", "replace")) is None:
+        raise Wrong("the URL has no proper host", f"write it like {scheme}://store:6379/0")
+    if re.fullmatch(r"[0-9]{0,4}", database) is None:
+        raise Wrong("the path of a store's URL is the number of a database", f"write it like {scheme}://store:6379/0")
+    return value

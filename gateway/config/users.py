@@ -1,0 +1,158 @@
+"""The users file: people and their password hashes, read with the same care as gateway.yaml.
+
+Dollar signs stay as they are, because every hash is full of them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from gateway.config.checks import Draft, unknown_role
+from gateway.config.document import Document, Loc, contents, read
+from gateway.config.entries import Words
+from gateway.config.explain import note_all
+from gateway.config.faults import Fault, Wrong, report
+from gateway.config.model import Model
+from gateway.config.models import Config
+from gateway.config.values import Flag, Text
+from gateway.errors import ConfigError
+from gateway.users.file import UserRecord, fault, normal_name
+
+# What tokens say about themselves, or what the file has a key of its own for.
+_RESERVED = frozenset(
+    {
+        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "iat_ms", "auth_time", "amr", "acr", "act", "cnf"),
+        *("client_id", "azp", "scope", "roles", "permissions", "tenant", "username"),
+    }
+)
+
+
+def _password(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Wrong("a password is text", "put quotes around it")
+    if not isinstance(value, str):
+        raise Wrong("a password is text", "an argon2id hash, as `gateway users add` makes them")
+    return value
+
+
+class UserConfig(Model):
+    """One person."""
+
+    password: Annotated[str, BeforeValidator(_password)] = Field(repr=False)
+    """An argon2id hash; with `demo`, also a password in clear."""
+    roles: Words = ()
+    permissions: Words = ()
+    scopes: Words = ()
+    sub: Text | None = None
+    """The lasting identifier in tokens; absent: the name."""
+    tenant: Text | None = None
+    claims: Mapping[str, object] = Field(default_factory=dict)
+    """More claims for the tokens of this person."""
+    disabled: Flag = False
+    demo: Flag = False
+    """For trying out: the gateway then serves this machine only."""
+
+    def record(self) -> UserRecord:
+        return UserRecord(
+            password=self.password,
+            roles=self.roles,
+            permissions=self.permissions,
+            scopes=self.scopes,
+            sub=self.sub,
+            tenant=self.tenant,
+            claims=self.claims,
+            disabled=self.disabled,
+            demo=self.demo,
+        )
+
+
+class UsersFile(Model):
+    """The users file."""
+
+    users: Mapping[str, UserConfig]
+
+
+def load_users(path: Path, config: Config) -> Mapping[str, UserRecord]:
+    """Return the people in *path* by their names.
+
+    Raises:
+        ConfigError: the file cannot be used with *config*; every fault is listed with its line.
+    """
+    document = _document(path)
+    users = _validated(document)
+    if users is not None:
+        _check(document, users, config, config.roles)
+    if document.faults or users is None:
+        raise ConfigError(report(document.faults))
+    return {name: user.record() for name, user in users.items()}
+
+
+def user_faults(draft: Draft) -> list[Fault]:
+    """Return what is wrong with the users file that *draft* names; nothing when it names none."""
+    login = draft.config.login
+    if login is None:
+        return []
+    try:
+        document = _document(login.verify.file)
+    except ConfigError as error:
+        loc: Loc = ("login", "verify", "file")
+        before = len(draft.document.faults)
+        draft.document.fault(loc, str(error))
+        return draft.document.faults[before:]
+    if (users := _validated(document)) is not None:
+        _check(document, users, draft.config if draft.sound("server") else None, draft.names("roles"))
+    return document.faults
+
+
+def _document(path: Path) -> Document:
+    document = read(str(path), contents(path))
+    if not isinstance(document.data, dict) and not document.faults:
+        document.fault((), "keys with values are needed at the top, beginning with users:")
+    return document
+
+
+def _validated(document: Document) -> Mapping[str, UserConfig] | None:
+    if not isinstance(document.data, dict):
+        return None
+    try:
+        return UsersFile.model_validate(document.data).users
+    except ValidationError as invalid:
+        note_all(document, UsersFile, invalid)
+        return None
+
+
+def _check(document: Document, users: Mapping[str, UserConfig], config: Config | None, roles: Iterable[str]) -> None:
+    known = tuple(roles)
+    names: dict[str, str] = {}
+    subs: dict[str, str] = {}
+    for name, user in users.items():
+        loc: Loc = ("users", name)
+        if (reason := fault(name, user.record())) is not None:
+            document.fault(loc, reason.removeprefix(f"user {name!r}: "), at_key=True)
+        for at, role in enumerate(user.roles):
+            if role not in known:
+                document.fault((*loc, "roles", at), *unknown_role(role, known))
+        for claim in _RESERVED.intersection(user.claims):
+            document.fault((*loc, "claims", claim), f'the claim "{claim}" is the gateway\'s own', at_key=True)
+        if (same := names.setdefault(normal_name(name), name)) != name:
+            document.fault(loc, f'the same name as "{same}" in another spelling', at_key=True)
+        if (other := subs.setdefault(user.sub or name, name)) != name:
+            document.fault(loc, f'the same sub as of "{other}"; two people would be one', at_key=True)
+    if config is not None:
+        for reason, hint in _demo_dangers(config):
+            demo = [name for name, user in users.items() if user.demo]
+            if demo:
+                text = f"{', '.join(demo)}: demo users are for this machine only, but {reason}"
+                document.fault(("users", demo[0], "demo"), text, hint)
+
+
+def _demo_dangers(config: Config) -> Iterator[tuple[str, str]]:
+    """Their passwords are in every manual, so nobody else may come near (architecture 8.3)."""
+    remedy = "remove the demo users, or "
+    for key, address in (("server.listen", config.server.listen), ("server.admin.listen", config.server.admin.listen)):
+        if not address.loopback:
+            yield f"{key} is {address}", f"{remedy}listen on 127.0.0.1:{address.port}"
+    if config.server.trusted_proxies:
+        yield "server.trusted_proxies is not empty", f"{remedy}remove the proxies"

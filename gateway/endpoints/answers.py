@@ -1,0 +1,86 @@
+"""How answers below `/auth` look, the good ones and the refusals (identity.md section 5, RFC 6749 sections 5.1, 5.2).
+
+Every answer forbids caching and sniffing; a handler that wants otherwise (the public keys) says so itself. A refusal
+is the OAuth form of `gateway.errors`, and nothing that a client sent or an exception said is ever part of it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.endpoints.facts import FACTS, Facts, FactsOf
+from gateway.errors import Refusal, Refused, StoreUnavailable, extra_headers, oauth_error, refuse
+
+Report = Callable[[str, BaseException], None]
+"""Told the request id and an exception that nobody expected; a bug, to be logged with its traceback."""
+
+JSON = "application/json; charset=utf-8"
+
+STORE_RETRY = 2
+"""Seconds after which a client may ask again when the store did not answer."""
+
+# aiohttp would name itself and Python with their versions.
+_ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"), ("Server", "gateway"))
+# Pragma speaks to HTTP/1.0 caches; RFC 6749 section 5.1 asks for both.
+_UNCACHED = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+
+# What aiohttp's own router and reader may refuse, in our words.
+_OF_STATUS = {404: "no_route", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+
+
+def answer(members: Mapping[str, object]) -> web.Response:
+    """Return a 200 with *members* as its JSON object."""
+    return web.Response(body=json.dumps(members).encode(), headers={"Content-Type": JSON})
+
+
+def refusal_answer(refusal: Refusal, facts: Facts) -> web.Response:
+    """Return *refusal* in the OAuth form, and note it for the access log."""
+    facts.code = refusal.code.name
+    facts.reason = refusal.reason
+    response = web.Response(
+        status=refusal.status,
+        body=oauth_error(refusal, facts.request_id),
+        headers={"Content-Type": JSON},
+    )
+    response.headers.extend(extra_headers(refusal))
+    return response
+
+
+def guard(facts_of: FactsOf, report: Report) -> Middleware:
+    """Return the middleware around every handler: finds the facts, translates what is raised, adds the headers."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        facts = request[FACTS] = facts_of(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = refusal_answer(_of_http(error), facts)
+        except Refused as error:
+            response = refusal_answer(error.refusal, facts)
+        except StoreUnavailable:
+            response = refusal_answer(refuse("store_unavailable", "store", retry_after=STORE_RETRY), facts)
+        except Exception as error:  # a bug must end in a refusal, never in an answer that could pass for success
+            report(facts.request_id, error)
+            response = refusal_answer(refuse("internal_error", type(error).__name__), facts)
+        _finish(response, facts)
+        return response
+
+    return guarded
+
+
+def _of_http(error: web.HTTPException) -> Refusal:
+    allow = error.headers.get("Allow", "") if error.status == 405 else ""
+    return refuse(_OF_STATUS.get(error.status, "bad_request"), f"http_{error.status}", allow=allow)
+
+
+def _finish(response: web.StreamResponse, facts: Facts) -> None:
+    headers = response.headers
+    headers["X-Request-Id"] = facts.request_id
+    for name, value in _ALWAYS:
+        headers[name] = value
+    if "Cache-Control" not in headers:
+        for name, value in _UNCACHED:
+            headers[name] = value

@@ -1,0 +1,48 @@
+"""The application below `/auth`: an ordinary aiohttp application, reached as the built-in upstream.
+
+The gateway's own limits come first and are the tighter ones, so that every refusal is worded in `gateway.errors` and
+none by aiohttp; `SERVER_LIMITS` is what its server must be told to stay out of the way.
+"""
+
+from typing import TypedDict
+
+from aiohttp import web
+
+from gateway.endpoints.answers import guard
+from gateway.endpoints.bodies import MAX_BODY
+from gateway.endpoints.login import login
+from gateway.endpoints.logout import logout
+from gateway.endpoints.refresh import refresh
+from gateway.endpoints.services import Services
+from gateway.endpoints.session import csrf_token, session
+from gateway.endpoints.wellknown import jwks
+
+JWKS_PATH = "/.well-known/jwks.json"
+
+
+class ServerLimits(TypedDict):
+    """Keyword arguments of `web.AppRunner` and `web.Server`."""
+
+    max_line_size: int
+    max_field_size: int
+    max_headers: int
+
+
+# Far above anything the downstream connection lets pass, whatever the operator configures there.
+SERVER_LIMITS = ServerLimits(max_line_size=1024 * 1024, max_field_size=1024 * 1024, max_headers=10_000)
+
+
+def application(services: Services) -> web.Application:
+    """Return the application with everything under `services.base_path`, and the public keys."""
+    base = services.base_path.rstrip("/")
+    app = web.Application(
+        middlewares=[guard(services.facts_of, services.report)],
+        client_max_size=4 * MAX_BODY,
+    )
+    app.router.add_post(f"{base}/login", login(services))
+    app.router.add_post(f"{base}/refresh", refresh(services))
+    app.router.add_post(f"{base}/logout", logout(services))
+    app.router.add_get(f"{base}/session", session(services))
+    app.router.add_get(f"{base}/csrf", csrf_token(services))
+    app.router.add_get(JWKS_PATH, jwks(services.ring))
+    return app

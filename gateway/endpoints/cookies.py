@@ -1,0 +1,97 @@
+"""The gateway's cookies: how they are set, cleared and read.
+
+`__Host-` makes the browser insist on Secure, Path=/ and no Domain, so no sibling host can plant one; `Http` adds that
+script did not make it. The CSRF cookie alone is readable by script, which is its purpose, and proves nothing by itself.
+
+Sources: draft-ietf-httpbis-rfc6265bis (prefixes, SameSite, 4096 bytes), draft-ietf-oauth-browser-based-apps 6.1.3.2.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiohttp import web
+
+from gateway.errors import Refused, refuse
+from gateway.tokens.carriers import ACCESS_COOKIE, CSRF_COOKIE, REFRESH_COOKIE, Unreadable, cookies
+
+MAX_COOKIE = 4096
+"""Bytes of name, value and attributes; browsers drop a longer cookie without a word (rfc6265bis section 5.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CookieSettings:
+    """What the operator may choose."""
+
+    same_site: str = "Lax"
+    """Of the access cookie: Lax or Strict. The other two cookies are always Strict."""
+
+
+class Carried(NamedTuple):
+    """The gateway's cookies of one request; None where there is none."""
+
+    access: str | None = None
+    refresh: str | None = None
+    csrf: str | None = None
+    repeated: bool = False
+    """One of them came twice, so nobody can say which is meant: none counts."""
+
+    @property
+    def any(self) -> bool:
+        """The browser holds something of ours that could be cleared."""
+        return self.repeated or bool(self.access or self.refresh or self.csrf)
+
+
+def read(request: web.Request) -> Carried:
+    """Return the cookies of *request*; never "first wins" when one comes twice."""
+    values = request.headers.getall("Cookie", [])
+    jar = cookies("; ".join(values).encode("utf-8", "surrogateescape"))
+    if isinstance(jar, Unreadable):
+        return Carried(repeated=True)
+    return Carried(
+        jar.ours.get(ACCESS_COOKIE) or None, jar.ours.get(REFRESH_COOKIE) or None, jar.ours.get(CSRF_COOKIE) or None
+    )
+
+
+class Jar(NamedTuple):
+    """All that a logged-in browser is given."""
+
+    access: str
+    access_age: int
+    refresh: str
+    refresh_age: int
+    csrf: str
+
+
+def set_all(response: web.StreamResponse, jar: Jar, settings: CookieSettings) -> None:
+    """Set the three cookies on *response*.
+
+    Raises:
+        Refused: (internal_error) a browser would drop one of them; nothing was set.
+    """
+    lines = (
+        _line(ACCESS_COOKIE, jar.access, jar.access_age, settings.same_site),
+        _line(REFRESH_COOKIE, jar.refresh, jar.refresh_age, "Strict"),
+        _line(CSRF_COOKIE, jar.csrf, jar.refresh_age, "Strict", script=True),
+    )
+    if any(len(line) > MAX_COOKIE for line in lines):
+        raise Refused(refuse("internal_error", "cookie_too_large"))
+    for line in lines:
+        response.headers.add("Set-Cookie", line)
+
+
+def set_csrf(response: web.StreamResponse, token: str) -> None:
+    """Set the CSRF cookie alone; it goes when the browser closes."""
+    response.headers.add("Set-Cookie", _line(CSRF_COOKIE, token, None, "Strict", script=True))
+
+
+def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:
+    """Expire the three cookies, with the attributes they were set with."""
+    response.headers.add("Set-Cookie", _line(ACCESS_COOKIE, "", 0, settings.same_site))
+    response.headers.add("Set-Cookie", _line(REFRESH_COOKIE, "", 0, "Strict"))
+    response.headers.add("Set-Cookie", _line(CSRF_COOKIE, "", 0, "Strict", script=True))
+
+
+def _line(name: str, value: str, age: int | None, same_site: str, *, script: bool = False) -> str:
+    http_only = "" if script else "; HttpOnly"
+    max_age = "" if age is None else f"; Max-Age={age}"
+    return f"{name}={value}; Path=/; Secure{http_only}; SameSite={same_site}{max_age}"

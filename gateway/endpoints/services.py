@@ -1,0 +1,69 @@
+"""What the endpoints need from the rest of the house, as the questions they ask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.endpoints.answers import Report
+from gateway.endpoints.cookies import CookieSettings
+from gateway.endpoints.facts import FactsOf
+from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
+from gateway.tokens.cache import Verified
+from gateway.tokens.ring import KeyRing
+from gateway.tokens.secrets import Secrets
+from gateway.tokens.verify import Invalid, Verifier
+from gateway.users.turnstile import Turnstile
+
+
+class Sessions(Protocol):
+    """Begins, renews and ends sessions; each call may raise Refused or StoreUnavailable."""
+
+    async def login(
+        self,
+        *,
+        username: str,
+        password: str,
+        scope: str | None = None,
+        device: str | None = None,
+        user_agent: str,
+        address: str,
+    ) -> Login | BadCredentials: ...
+
+    async def refresh(self, text: str) -> Refreshed | InvalidGrant: ...
+
+    async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
+
+    async def logout_by_refresh(self, text: str) -> None: ...
+
+    async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None: ...
+
+    async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
+
+
+class Tokens(Protocol):
+    """Judges access tokens, revocations included."""
+
+    def check(self, token: bytes, now: float) -> Verified | Invalid: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the application works with; made and joined elsewhere."""
+
+    sessions: Sessions
+    tokens: Tokens
+    verifier: Verifier
+    """For logging out with a token that has expired."""
+    ring: KeyRing
+    secrets: Secrets
+    turnstile: Turnstile
+    clock: Clock
+    facts_of: FactsOf
+    report: Report
+    own_origins: frozenset[bytes]
+    """Scheme, host and port under which browsers know us; from the configuration, never from Host."""
+    cold: Callable[[], bool]
+    """Whether the revocations are not complete yet, so that a revoked token could pass."""
+    cookies: CookieSettings = field(default_factory=CookieSettings)
+    base_path: str = "/auth"

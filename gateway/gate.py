@@ -1,0 +1,200 @@
+"""The gate: one request head in, one verdict out. The product on one screen.
+
+`Gate.admit` is synchronous and does no I/O. A `Permit` can be made here only, and the forwarding engine accepts nothing
+else, so there is no way to an upstream around these steps:
+
+ 1. one reading of the target, or 400
+ 2. the most specific route, or 404 / 405
+ 3. credentials: bearer or cookie, exactly one reading, or 400 / 401
+ 4. the token: signature, claims, expiry, revocation, or 401
+ 5. roles, permissions, scopes, or 403
+ 6. cross-site forgery check when a cookie was the credential, or 403
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from gateway.errors import Refusal, refuse
+from gateway.head import Credentials, Fields, RequestHead
+from gateway.routing.rules import judge, wanted
+from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
+from gateway.routing.target import BadTarget, read
+from gateway.tokens import csrf
+from gateway.tokens.cache import Verified
+from gateway.tokens.carriers import ACCESS_COOKIE, Unreadable, bearer, cookies
+from gateway.tokens.secrets import Secrets
+from gateway.tokens.verify import Invalid
+
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""Methods that change nothing and so need no forgery check (RFC 9110 section 9.2.1)."""
+_NEVER = frozenset((b"TRACE", b"CONNECT"))
+"""TRACE would echo credentials, CONNECT would make an open proxy."""
+
+
+class Permit(NamedTuple):
+    """Proof that a request passed, and all that forwarding needs to know."""
+
+    route: Route
+    rule: Rule
+    path: bytes
+    """Path and query for the upstream, in canonical form."""
+    log_path: bytes
+    """Canonical path as it was matched, without the query."""
+    verified: Verified | None
+    """Whose request it is; None for an anonymous one."""
+    cookie: bytes
+    """The client's cookies without the gateway's own; b"" when none are left."""
+
+
+class Pending(NamedTuple):
+    """The verdict needs something that takes time: await `wait`, then ask `admit` once more."""
+
+    wait: Callable[[], Awaitable[None]]
+
+
+class Answered(NamedTuple):
+    """A request that the gateway answers itself, without a body."""
+
+    status: int
+
+
+class Tokens(Protocol):
+    """The gate's question about a token."""
+
+    def check(self, token: bytes, now: float) -> Verified | Invalid: ...
+
+
+class Routes(Protocol):
+    """The gate's question about a path."""
+
+    def match(self, method: bytes, host: bytes, path: bytes) -> Match | NoRoute | MethodNotAllowed: ...
+
+
+class Feed(Protocol):
+    """The gate's question about revocations: has the table ever been complete."""
+
+    @property
+    def cold(self) -> bool: ...
+
+    async def synced(self) -> None:
+        """Return when the table is complete, or after a short while in vain."""
+        ...
+
+
+class Gate:
+    """Decides about requests by one consistent set of routes, keys and rules."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        tokens: Tokens,
+        feed: Feed,
+        wall: Callable[[], float],
+        secrets: Secrets,
+        own_origins: frozenset[bytes],
+    ) -> None:
+        self._match = routes.match
+        self._check = tokens.check
+        self._feed = feed
+        self._wall = wall
+        self._secrets = secrets
+        self._own_origins = own_origins
+
+    def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
+        """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""
+        method, raw, _, fields, _ = head
+        target = read(raw)
+        if isinstance(target, BadTarget):
+            return refuse(target.code, target.reason)
+        path, query, authority, encoded_slash = target
+        if path == b"*":
+            return Answered(204) if method == b"OPTIONS" else refuse("bad_request", "asterisk_form")
+        if method in _NEVER:
+            return refuse("method_not_allowed", "never")
+        if authority is not None and authority != fields.host:
+            return refuse("bad_request", "authority")
+
+        match = self._match(method, fields.host, path)
+        if isinstance(match, NoRoute):
+            return refuse("no_route")
+        if isinstance(match, MethodNotAllowed):
+            return refuse("method_not_allowed", allow=match.allow)
+        route, rule, _ = match
+        if encoded_slash and not route.options.allow_encoded_slash:
+            return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
+
+        credentials = fields.credentials or self._credentials(fields)
+        if isinstance(credentials, Refusal):
+            return credentials._replace(route=route.name)
+        verified: Verified | None = None
+        if rule.access is not Access.PUBLIC:
+            if credentials.token is not None:
+                judged = self._judge(head, credentials, rule, waited)
+                if not isinstance(judged, Verified):
+                    return judged._replace(route=route.name) if isinstance(judged, Refusal) else judged
+                verified = judged
+            elif rule.access is Access.REQUIRED:
+                return refuse("token_missing")._replace(route=route.name)
+        return Permit(route, rule, rewritten(match, path) + query, path, verified, credentials.cookie)
+
+    def _judge(
+        self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
+    ) -> Verified | Refusal | Pending:
+        """Verify the token, then ask what its owner may do."""
+        if self._feed.cold:
+            # Without one full synchronisation a revoked token could pass (identity.md 3.8, G5).
+            return refuse("store_unavailable", "feed_cold", retry_after=2) if waited else Pending(self._feed.synced)
+        assert credentials.token is not None
+        verified = self._check(credentials.token, self._wall())
+        if isinstance(verified, Invalid):
+            return refuse(verified.code, verified.reason)
+        identity = verified.identity
+        if credentials.cookie_token is not None and self._disagree(identity.session, credentials.cookie_token):
+            return refuse("bad_request", "two_tokens")
+        code = judge(rule, identity.roles, identity.permissions, identity.scopes)
+        if code is not None:
+            scope = " ".join(sorted(rule.scopes)) if code == "scope_missing" else ""
+            return refuse(code, wanted(rule), scope=scope)._replace(subject=identity.subject)
+        if credentials.by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session):
+            return refuse("csrf_failed")._replace(subject=identity.subject)
+        return verified
+
+    def _credentials(self, fields: Fields) -> Credentials | Refusal:
+        """Find the token among *fields*, once per block of fields; an invalid header never falls back to the cookie."""
+        rest = b""
+        token: bytes | None = None
+        cookie_token: bytes | None = None
+        if fields.cookie is not None:
+            jar = cookies(fields.cookie)
+            if isinstance(jar, Unreadable):
+                return refuse("bad_request", jar.reason)
+            rest = jar.rest
+            if ACCESS_COOKIE in jar.ours:
+                cookie_token = jar.ours[ACCESS_COOKIE].encode("latin-1")
+        if fields.authorization is not None:
+            found = bearer(fields.authorization)
+            if isinstance(found, Unreadable):
+                return refuse("bad_request", found.reason)
+            token = found
+        if token is None:
+            fields.credentials = Credentials(cookie_token, cookie_token is not None, None, rest)
+        else:
+            fields.credentials = Credentials(token, False, cookie_token, rest)
+        return fields.credentials
+
+    def _disagree(self, session: str, cookie_token: bytes) -> bool:
+        """Header and cookie name two different sessions: nobody can say who is asking (identity.md 4, 59)."""
+        other = self._check(cookie_token, self._wall())
+        return isinstance(other, Verified) and other.identity.session != session
+
+    def _is_same_site(self, fields: Fields, session: str) -> bool:
+        token = fields.field(b"x-csrf-token")
+        return csrf.judge(
+            fetch_site=fields.field(b"sec-fetch-site"),
+            origin=fields.field(b"origin"),
+            token=None if token is None else token.decode("latin-1"),
+            session=session,
+            secrets=self._secrets,
+            own_origins=self._own_origins,
+        )

@@ -1,0 +1,85 @@
+"""The head of one request, as the gate and the forwarding engine see it: read once, by one parser.
+
+A head is a request line and a block of fields. A client that keeps its connection sends the same block, byte for byte,
+with nearly every request, so a block that has been read is kept and what was learned from it is reused; `Fields` is
+therefore apart from the line. Names are RFC 9110's.
+"""
+
+from typing import NamedTuple
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a downstream connection."""
+
+    address: str
+    """Address of the TCP peer, or of the client behind a trusted proxy; "" for a unix socket."""
+    secure: bool
+    """The client's own connection uses TLS (ours, or as a trusted proxy reports)."""
+
+
+class Credentials(NamedTuple):
+    """What a block of fields carries of credentials, taken apart by the gate."""
+
+    token: bytes | None
+    """The bearer token, else the access cookie's value."""
+    by_cookie: bool
+    cookie_token: bytes | None
+    """The access cookie's value when a bearer token came beside it."""
+    cookie: bytes
+    """The client's cookies without the gateway's own; b"" when none are left."""
+
+
+class Fields:
+    """A block of header fields. Filled by `proxy.request`; a value afterwards.
+
+    Everything that decides (host, credentials, framing) has an attribute of its own; everything else is already
+    rendered in `passed` for the upstream.
+    """
+
+    # Most of these are rare: class attributes keep the common block small and quick to make.
+    host: bytes = b""
+    """Host in normal form: lower case, no default port; b"" only for HTTP/1.0 without one."""
+    authorization: bytes | None = None
+    cookie: bytes | None = None
+    length: int = 0
+    """Content-Length; 0 when there is none."""
+    chunked: bool = False
+    expect_continue: bool = False
+    upgrade: bytes | None = None
+    """The Upgrade field, lower case, when Connection names it too."""
+    close: bool = False
+    """The client asks for the connection to be closed after the answer."""
+    forwarded_for: bytes | None = None
+    forwarded_proto: bytes | None = None
+    request_id: bytes | None = None
+    named: tuple[bytes, ...] = ()
+    """Lower-case field names that Connection nominated, beside the usual options."""
+    passed: bytes = b""
+    """The fields that go on to the upstream, in order, each ended by CRLF."""
+    credentials: Credentials | None = None
+    """The gate's own note; None until it has looked."""
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the first passed field called *name* (lower case), or None; a scan, for the rare questions."""
+        found = self.fields(name)
+        return found[0] if found else None
+
+    def fields(self, name: bytes) -> list[bytes]:
+        """Return the values of every passed field called *name* (lower case)."""
+        return [
+            value.strip(b" \t")
+            for key, _, value in (line.partition(b":") for line in self.passed.split(b"\r\n"))
+            if key.lower() == name
+        ]
+
+
+class RequestHead(NamedTuple):
+    """A request line, its fields, and who sent them."""
+
+    method: bytes
+    target: bytes
+    """The request target exactly as sent (RFC 9112 section 3.2)."""
+    minor: int
+    """Minor HTTP version: 0 or 1."""
+    fields: Fields
+    peer: Peer

@@ -1,0 +1,64 @@
+"""Answers the gateway makes itself, as bytes: refusals, 204, 100 and the status lines of forwarded answers."""
+
+import re
+from http import HTTPStatus
+
+from gateway.errors import Refusal, extra_headers, oauth_error, problem
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_REMEMBERED = 1024
+
+
+class StatusLines(dict[bytes, tuple[int, int, bytes] | None]):
+    """(status, minor version, line to send on) by status line as received; None when it is not HTTP/1.x 100-599."""
+
+    def __missing__(self, line: bytes) -> tuple[int, int, bytes] | None:
+        match = _STATUS_LINE.fullmatch(line)
+        known = None if match is None else (int(match[2]), int(match[1]), _line(int(match[2]), match[3]))
+        if len(self) < _REMEMBERED:
+            self[line] = known
+        return known
+
+
+def _line(status: int, reason: bytes | None) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason or b"")
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""
+
+
+def refusal_answer(
+    refusal: Refusal, request_id: bytes, *, oauth: bool = False, close: bool = False, bodiless: bool = False
+) -> bytes:
+    """Return the whole answer for *refusal*; *oauth* asks for the form used below the login base path."""
+    text = request_id.decode("latin-1")
+    if oauth:
+        body, kind = oauth_error(refusal, text), "application/json; charset=utf-8"
+    else:
+        body, kind = problem(refusal, text), "application/problem+json"
+    lines = [
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"X-Request-Id: {text}",
+        *(f"{name}: {value}" for name, value in extra_headers(refusal)),
+    ]
+    if close:
+        lines.append("Connection: close")
+    head = _line(refusal.status, _phrase(refusal.status)) + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    return head if bodiless else head + body
+
+
+def empty_answer(status: int, request_id: bytes, *, close: bool = False) -> bytes:
+    """Return an answer without a body."""
+    return b"%bX-Request-Id: %b\r\n%b\r\n" % (
+        _line(status, _phrase(status)),
+        request_id,
+        b"Connection: close\r\n" if close else b"",
+    )

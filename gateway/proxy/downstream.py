@@ -1,0 +1,517 @@
+"""A client's connection: heads are framed, parsed and handed to the gate; bodies flow to the exchange.
+
+One request is in work at a time. Bytes behind it wait, unread, until its answer is out, so pipelined requests are
+served strictly in order and a client cannot pile up work. The states, and what may happen in each:
+
+    IDLE   between requests            the first byte starts a head deadline
+    HEAD   part of a head has come     more of it, or 408
+    BODY   a request body is arriving  pieces go to the exchange
+    WAIT   the request is complete     bytes are held back; the answer is under way
+    TUNNEL after 101                   bytes go to the tunnel
+    LINGER our last word is said       bytes are discarded, shortly, so that the client can read it
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from gateway.errors import Refusal, refuse
+from gateway.gate import Answered, Pending, Permit
+from gateway.head import Fields, Peer, RequestHead
+from gateway.proxy.answers import empty_answer, refusal_answer
+from gateway.proxy.engine import Engine, Snapshot
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.forwarded import Forwarded, forwarded
+from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
+from gateway.proxy.names import FieldKinds
+from gateway.proxy.pairs import request_pairs
+from gateway.proxy.request import read_fields
+from gateway.proxy.wheel import NEVER, ticks
+from gateway.telemetry.record import Record
+
+if TYPE_CHECKING:
+    from gateway.proxy.tunnel import Tunnel
+
+IDLE, HEAD, BODY, WAIT, TUNNEL, LINGER, CLOSED = range(7)
+
+# The parser would accept a missing version, HTTP/2.0 and RTSP; this table does not.
+_VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
+_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))
+_METHOD = re.compile(rb"[A-Z][A-Z-]{0,19}")
+_START = re.compile(rb"[A-Z]")
+_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
+
+MAX_HELD = 64 * 1024
+"""Bytes of further requests held while one is in work, and of a body held while its upstream is being connected."""
+LINGER_BYTES = 64 * 1024
+LINGER_SECONDS = 2.0
+MAX_REMEMBERED = 4 * 1024
+"""Bytes of the block of fields a connection remembers."""
+
+
+class Downstream(asyncio.Protocol):
+    """One client connection."""
+
+    __slots__ = (
+        "_block",
+        "_body",
+        "_buffer",
+        "_discarded",
+        "_engine",
+        "_fields",
+        "_forwarded",
+        "_kinds",
+        "_pairs",
+        "_parser",
+        "_paused",
+        "_running",
+        "_task",
+        "address",
+        "bucket",
+        "deadline",
+        "exchange",
+        "on_header",
+        "peer",
+        "secure",
+        "state",
+        "transport",
+        "tunnel",
+        "writable",
+        "write",
+    )
+
+    def __init__(self, engine: Engine, *, secure: bool = False) -> None:
+        self._engine = engine
+        self.secure = secure
+        self.state = IDLE
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set in connection_made, before any use
+        self.peer = Peer("", secure)
+        self.exchange: Exchange | None = None
+        self.tunnel: Tunnel | None = None
+        self.writable = True
+        self.deadline = NEVER
+        self.bucket = NEVER
+        # The parser puts fields straight into a dictionary, without a Python frame for each. A name that comes twice
+        # would be lost there: so lines are counted, and a block with repeated names is read again (`request_pairs`).
+        self._pairs: dict[bytes, bytes] = {}
+        self.on_header = self._pairs.__setitem__
+        self._parser = httptools.HttpRequestParser(self)
+        self._block = b""
+        self._fields: Fields | None = None
+        self._kinds: FieldKinds | None = None
+        self._forwarded: Forwarded | None = None
+        self._buffer = b""
+        self._body: BodyFraming | None = None
+        self._paused = False
+        self._running = False
+        self._discarded = 0
+        self._task: asyncio.Task[None] | None = None
+        self.address = ""
+
+    # --- the transport's callbacks ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop does not derive from it
+        self.transport = transport
+        self.write = transport.write
+        engine = self._engine
+        name = transport.get_extra_info("peername")
+        address = name[0] if isinstance(name, tuple) else ""
+        self.peer = Peer(address, self.secure)
+        self.address = address
+        mine = engine.by_address.get(address, 0) + 1
+        engine.by_address[address] = mine
+        engine.connections.add(self)
+        cap = engine.limits.connections_per_address
+        if len(engine.connections) > engine.limits.connections or (cap is not None and mine > cap):
+            self._refuse(None, refuse("overloaded", "connections", retry_after=1), close=True)
+            return
+        engine.wheel.watch(self, engine.wheel.now + engine.keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            state = self.state
+            if state <= HEAD:
+                self._take(self._buffer + data if self._buffer else data)
+            elif state == BODY:
+                self._take_body(data)
+            elif state == WAIT:
+                self._buffer += data
+                if len(self._buffer) > MAX_HELD:
+                    self._pause()
+            elif state == TUNNEL:
+                assert self.tunnel is not None
+                self.tunnel.from_client(data)
+            elif state == LINGER:
+                self._discarded += len(data)
+                if self._discarded > LINGER_BYTES:
+                    self.abort()
+        except Exception as error:  # a bug must end this connection, not the loop
+            self._engine.fault("downstream", error)
+            self.abort()
+
+    def eof_received(self) -> bool:
+        if self.state == TUNNEL and self.tunnel is not None:
+            return self.tunnel.client_eof() and not self.secure
+        if self.state == WAIT:
+            # Some clients close their sending side once the request is out; they still want the answer.
+            if self.exchange is not None:
+                self.exchange.close_after = True
+            return not self.secure
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        engine = self._engine
+        self.state = CLOSED
+        engine.connections.discard(self)
+        left = engine.by_address.get(self.address, 1) - 1
+        if left > 0:
+            engine.by_address[self.address] = left
+        else:
+            engine.by_address.pop(self.address, None)
+        engine.wheel.forget(self)
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self.tunnel is not None:
+            self.tunnel.client_lost()
+        if self.exchange is not None:
+            self.exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._engine.wheel.watch(self, self._engine.wheel.now + ticks(self._engine.limits.write_idle))
+        if self.tunnel is not None:
+            self.tunnel.client_full()
+        elif self.exchange is not None:
+            self.exchange.client_full()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.tunnel is not None:
+            self.tunnel.client_ready()
+        elif self.exchange is not None:
+            self.exchange.client_ready()
+
+    def expire(self) -> None:
+        """The deadline has passed: of a head, a body, an idle connection, an unread answer, or of the exchange."""
+        engine = self._engine
+        if self.state == IDLE:
+            self.transport.close()
+        elif self.state == HEAD:
+            self._refuse(None, refuse("request_timeout", "head"), close=True)
+        elif self.state == TUNNEL and self.tunnel is not None:
+            self.tunnel.expire()
+        elif self.exchange is not None and self.writable:
+            if self.state == BODY and self.exchange.waits_for_body():
+                self.exchange.fail(refuse("request_timeout", "body"))
+            else:
+                self.exchange.expire(engine.wheel.now)
+        else:
+            self.abort()
+
+    # --- heads ---
+
+    def _take(self, data: bytes) -> None:
+        """Take as many requests from *data* as can be answered at once; keep the rest."""
+        self._running = True
+        try:
+            while data and self.state <= HEAD:
+                self._buffer = b""
+                if data[:2] == b"\r\n":
+                    data = data[2:]  # an empty line before a request is forgiven (RFC 9112 section 2.2)
+                    continue
+                end = data.find(b"\r\n\r\n") + 4
+                if end < 4 or end > self._engine.limits.head:
+                    self._partial(data)
+                    return
+                self._request(data, end)
+                data = self._buffer if self.state <= HEAD else b""
+        finally:
+            self._running = False
+
+    def _partial(self, data: bytes) -> None:
+        limits = self._engine.limits
+        if _START.match(data) is None or _BARE_LF.search(data) is not None or b"\x00" in data:
+            self._refuse(None, refuse("bad_request", "request_line"), close=True)
+        elif len(data) >= limits.url + 32 and b"\n" not in data[: limits.url + 32]:
+            self._refuse(None, refuse("url_too_long"), close=True)
+        elif len(data) >= limits.head:
+            self._refuse(None, refuse("head_too_large", "bytes"), close=True)
+        else:
+            if self.state == IDLE:
+                wheel = self._engine.wheel
+                wheel.watch(self, wheel.now + ticks(limits.head_timeout))
+                self.state = HEAD
+            self._buffer = data
+
+    def _request(self, data: bytes, end: int) -> None:
+        """Read the head data[:end], ask the gate, and set what follows in motion."""
+        engine = self._engine
+        snapshot = engine.snapshot
+        whole = len(data) == end
+        eol = data.find(b"\r\n")
+        line = data[:eol].split(b" ")
+        minor = _VERSIONS.get(line[2]) if len(line) == 3 else None
+        if minor is None or (line[0] not in _METHODS and _METHOD.fullmatch(line[0]) is None):
+            self._refuse(None, refuse("bad_request", "request_line"), close=True)
+            return
+        block = data[eol:end]
+        fields = self._fields
+        if block != self._block or fields is None or self._kinds is not snapshot.kinds or not minor:
+            read = self._read(data if whole else data[:end], block, minor, snapshot)
+            if isinstance(read, Refusal):
+                self._refuse(None, read, close=True)
+                return
+            fields = read
+        assert self._forwarded is not None
+        head = RequestHead(line[0], line[1], minor, fields, self._forwarded.peer)
+        if len(line[1]) > engine.limits.url:
+            self._refuse(head, refuse("url_too_long"), close=True)
+            return
+        if fields.length or fields.chunked:
+            if fields.upgrade is not None:
+                # Bytes behind such a head are a body to one reader and a tunnel to another (safety.md D1).
+                self._refuse(None, refuse("bad_request", "upgrade_with_body"), close=True)
+                return
+            self._body = Chunked() if fields.chunked else Counted(fields.length)
+            self.state = BODY
+        else:
+            self._body = None
+            self.state = WAIT
+        self._buffer = b"" if whole else data[end:]
+        self._decide(head, snapshot, waited=False)
+
+    def _read(self, data: bytes, block: bytes, minor: int, snapshot: Snapshot) -> Fields | Refusal:
+        """Parse and read the fields of the head *data*; remember them if the next request may be the same."""
+        engine = self._engine
+        pairs = self._pairs
+        pairs.clear()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._parser = httptools.HttpRequestParser(self)
+        except httptools.HttpParserError:
+            return refuse("bad_request", "syntax")
+        count = block.count(b"\r\n") - 2
+        if count > engine.limits.headers:
+            return refuse("head_too_large", "count")
+        fields = read_fields(
+            pairs.items() if len(pairs) == count else request_pairs(data), minor, snapshot.kinds, engine.hosts
+        )
+        if isinstance(fields, Refusal):
+            return fields
+        self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
+        self._fields = None
+        if fields.length or fields.chunked:
+            # The parser now waits for a body that it will not get: bodies are framed here.
+            self._parser = httptools.HttpRequestParser(self)
+        elif minor and fields.upgrade is None and len(block) <= MAX_REMEMBERED:
+            self._block, self._fields, self._kinds = block, fields, snapshot.kinds
+        return fields
+
+    def _decide(self, head: RequestHead, snapshot: Snapshot, *, waited: bool) -> None:
+        verdict = snapshot.gate.admit(head, waited=waited)
+        if type(verdict) is Permit:
+            plan = snapshot.plans[verdict.route]
+            limit = plan.body_limit if verdict.rule.body_limit is None else verdict.rule.body_limit
+            if head.fields.length > limit:
+                self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
+                return
+            assert self._forwarded is not None
+            exchange = Exchange(self._engine, snapshot, self, head, verdict, plan, self._forwarded.lines, limit)
+            self.exchange = exchange
+            exchange.start()
+            if self.state == BODY and self.exchange is exchange:
+                self._begin_body(exchange, head)
+        elif isinstance(verdict, Refusal):
+            self._refuse(head, verdict)
+        elif isinstance(verdict, Pending):
+            self._task = asyncio.get_running_loop().create_task(self._wait(verdict, head, snapshot))
+        else:
+            assert isinstance(verdict, Answered)
+            self._answer_empty(head, verdict)
+
+    async def _wait(self, pending: Pending, head: RequestHead, snapshot: Snapshot) -> None:
+        try:
+            await pending.wait()
+        except Exception as error:
+            self._engine.fault("pending", error)
+        self._task = None
+        if self.state in (BODY, WAIT):
+            self._decide(head, snapshot, waited=True)
+            self._proceed()
+
+    def _begin_body(self, exchange: Exchange, head: RequestHead) -> None:
+        held, self._buffer = self._buffer, b""
+        if held:
+            self._take_body(held)
+        elif head.fields.expect_continue:
+            exchange.invite_body()
+
+    # --- bodies ---
+
+    def _take_body(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:  # still waiting for the verdict
+            self._buffer += data
+            if len(self._buffer) > MAX_HELD:
+                self._pause()
+            return
+        assert self._body is not None
+        try:
+            pieces, rest = self._body.feed(data)
+        except FramingError:
+            exchange.fail(refuse("bad_request", "body_framing"))
+            return
+        if rest is None:
+            if pieces:
+                exchange.body(pieces, last=False)
+            return
+        self._body = None
+        self._buffer = rest
+        self.state = WAIT
+        exchange.body(pieces, last=True)
+
+    # --- what the exchange asks of us ---
+
+    write: Callable[[bytes], None]
+
+    def writelines(self, pieces: list[bytes]) -> None:
+        self.transport.writelines(pieces)
+
+    def hold_body(self) -> None:
+        """Stop reading: the upstream cannot take more."""
+        self._pause()
+
+    def release_body(self) -> None:
+        self._resume()
+
+    def finished(self, *, close: bool) -> None:
+        """The exchange is over and its answer is out; *close* when the connection cannot go on."""
+        self.exchange = None
+        if self.state == CLOSED:
+            return
+        if self.state == BODY or self.state == LINGER:
+            # The answer came before the body was read: let the client read it, then go (RFC 9112 section 9.6).
+            self.linger()
+            return
+        if close or self._engine.draining:
+            self._close()
+            return
+        self.state = IDLE
+        engine = self._engine
+        self.deadline = deadline = engine.wheel.now + engine.keep_alive
+        if deadline < self.bucket:
+            engine.wheel.watch(self, deadline)
+        if self._paused:
+            self._resume()
+        if self._buffer and not self._running:
+            self._take(self._buffer)
+
+    def abort(self) -> None:
+        """Break the connection: no clean end, so that a cut answer cannot pass for a whole one."""
+        self.state = CLOSED
+        self.transport.abort()
+
+    def linger(self) -> None:
+        """Say no more, and read on for a moment: closing with unread bytes would destroy our answer on its way."""
+        self.state = LINGER
+        self._buffer = b""
+        wheel = self._engine.wheel
+        wheel.watch(self, wheel.now + ticks(LINGER_SECONDS))
+        self._resume()
+        if not self.secure and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _close(self) -> None:
+        self.state = LINGER
+        self.transport.close()
+
+    # --- our own answers ---
+
+    def _refuse(self, head: RequestHead | None, refusal: Refusal, *, close: bool = False) -> None:
+        """Answer with *refusal*; *close* when the framing of what follows is in doubt."""
+        engine = self._engine
+        request_id = next(engine.request_ids)
+        base = engine.snapshot.base_path
+        oauth = head is not None and (head.target.startswith(base + b"/") or head.target == base)
+        unread = self.state == BODY and not self._skip_body()
+        close = close or unread or (head is not None and head.fields.close) or engine.draining
+        bodiless = head is not None and head.method == b"HEAD"
+        answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless)
+        self.transport.write(answer)
+        self._record(head, refusal.status, len(answer), request_id, refusal)
+        if unread or (close and head is None):
+            self.linger()
+        else:
+            self.finished(close=close)
+
+    def _skip_body(self) -> bool:
+        """Pass over the body of a refused request if it has come whole: then the connection can go on."""
+        assert self._body is not None
+        try:
+            _, rest = self._body.feed(self._buffer)
+        except FramingError:
+            return False
+        if rest is None:
+            return False
+        self._buffer = rest
+        self.state = WAIT
+        return True
+
+    def _answer_empty(self, head: RequestHead, answered: Answered) -> None:
+        request_id = next(self._engine.request_ids)
+        close = head.fields.close or self.state == BODY
+        answer = empty_answer(answered.status, request_id, close=close)
+        self.transport.write(answer)
+        self._record(head, answered.status, len(answer), request_id, None)
+        self.finished(close=close)
+
+    def _record(
+        self, head: RequestHead | None, status: int, size: int, request_id: bytes, refusal: Refusal | None
+    ) -> None:
+        self._engine.record(
+            Record(
+                self._engine.wall(),
+                request_id,
+                0,
+                size,
+                0.0,
+                0.0,
+                self.peer.address if head is None else head.peer.address,
+                b"-" if head is None else head.method,
+                b"" if head is None else head.fields.host,
+                b"-" if head is None else head.target.partition(b"?")[0],
+                status,
+                "" if refusal is None else refusal.route,
+                "",
+                "",
+                "" if refusal is None else refusal.subject,
+                "" if refusal is None else refusal.code.name,
+                "" if refusal is None else refusal.reason,
+            )
+        )
+
+    # --- reading ---
+
+    def _proceed(self) -> None:
+        """After a verdict that took time: go on with what has arrived meanwhile."""
+        if self.state == IDLE and self._buffer:
+            self._take(self._buffer)
+        elif self._paused and self.state == BODY and self.exchange is None:
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()

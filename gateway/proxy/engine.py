@@ -1,0 +1,131 @@
+"""What all connections share: the snapshot in force, the limits, the wheel and the recorder.
+
+The `Snapshot` is replaced whole by a reload; a request keeps the one it began with.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.gate import Gate
+from gateway.proxy.answer import AnswerHead
+from gateway.proxy.answers import StatusLines
+from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
+from gateway.proxy.wheel import NEVER, Wheel, ticks
+from gateway.routing.table import Route, WebSocketOptions
+from gateway.telemetry.record import Record
+
+if TYPE_CHECKING:
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a client may send or hold."""
+
+    head: int = 32 * 1024
+    """Bytes of request line and header fields together."""
+    headers: int = 100
+    url: int = 8 * 1024
+    connections: int = 10_000
+    connections_per_address: int | None = None
+    head_timeout: float = 10.0
+    """Seconds from the first byte of a head to its last."""
+    body_idle: float = 30.0
+    keep_alive: float = 75.0
+    write_idle: float = 30.0
+    """Seconds a client may take without reading anything of an answer that is ready."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """How one route forwards, with everything looked up and converted that can be beforehand."""
+
+    name: str
+    upstream: str
+    pool: "Pool"
+    body_limit: int
+    connect: float | None
+    """Seconds; the other times are ticks of the wheel."""
+    first_byte: int
+    idle: int
+    total: int
+    keep_host: bool
+    forward_token: bool
+    websocket: WebSocketOptions | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One loaded configuration, as the engine needs it; replaced whole by a reload."""
+
+    gate: Gate
+    plans: Mapping[Route, Plan]
+    kinds: FieldKinds
+    base_path: bytes
+    """Below it, refusals take the OAuth form."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+def plans(routes: Iterable[Route], pools: Mapping[str, "Pool"]) -> dict[Route, Plan]:
+    """Return the plan of every route; an upstream without a pool is a bug and raises KeyError."""
+    made = {}
+    for route in routes:
+        options, timeouts = route.options, route.options.timeouts
+        made[route] = Plan(
+            name=route.name,
+            upstream=route.upstream,
+            pool=pools[route.upstream],
+            body_limit=options.body_limit,
+            connect=timeouts.connect,
+            first_byte=ticks(timeouts.first_byte),
+            idle=ticks(timeouts.idle),
+            total=NEVER if options.stream else ticks(timeouts.total),
+            keep_host=options.host == "keep",
+            forward_token=options.forward_token,
+            websocket=options.websocket,
+        )
+    return made
+
+
+class Recorder(Protocol):
+    """Takes records; must return at once."""
+
+    def __call__(self, record: Record) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Engine:
+    """The shared state of one worker's forwarding engine."""
+
+    limits: Limits
+    wheel: Wheel
+    record: Recorder
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    hosts: HostForms
+    snapshot: Snapshot = None  # type: ignore[assignment]  # set before the first connection is accepted
+    answer_kinds: AnswerKinds = field(default_factory=AnswerKinds)
+    answers: dict[bytes, AnswerHead] = field(default_factory=dict)
+    """Heads of answers that have been read, by their bytes; kept by Upstream."""
+    status_lines: StatusLines = field(default_factory=StatusLines)
+    connections: set["Downstream"] = field(default_factory=set)
+    by_address: dict[str, int] = field(default_factory=dict)
+    draining: bool = False
+    fault: Callable[[str, BaseException], None] = lambda _what, _error: None
+    """Told about bugs: an exception where none may happen."""
+    request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(8)))
+    keep_alive: int = 0
+    """Ticks; from the limits."""
+
+    def __post_init__(self) -> None:
+        self.keep_alive = ticks(self.limits.keep_alive)
+
+
+def _request_ids(prefix: bytes) -> Iterator[bytes]:
+    """Yield ids that are unique over restarts and replicas by 64 random bits, and ordered within the process."""
+    return map((prefix.hex().encode() + b"%08x").__mod__, count())

@@ -1,0 +1,400 @@
+"""One request and its answer: from the permit to the log line.
+
+The order of events, and where each may end the exchange:
+
+ (1) start      pick a target, take an idle connection or ask for one          502, 503
+ (2) send       head rebuilt from parsed pairs, body pieces as they come       504, 413, 400
+ (3) first byte head of the answer read; from here on nothing can be refused   502, 504
+ (4) relay      body pieces as they come, at the pace of the slower side       break the client's connection
+ (5) end        upstream connection back to its pool, one record, next request
+
+Back-pressure is two calls: a full side pauses the reading of the other. Nothing is held whole: at most what one read
+brought, plus the transports' own buffers.
+"""
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import Refusal, refuse
+from gateway.gate import Permit
+from gateway.head import RequestHead
+from gateway.proxy.answer import AnswerHead
+from gateway.proxy.answers import CONTINUE, refusal_answer
+from gateway.proxy.engine import Engine, Plan, Snapshot
+from gateway.telemetry.record import Record
+
+if TYPE_CHECKING:
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.pool import Target
+    from gateway.proxy.upstream import Upstream
+
+JOIN = 16 * 1024
+"""Messages up to this many bytes are joined to one write; larger ones are handed over piece by piece."""
+MAX_HELD = 64 * 1024
+"""Body bytes held while a connection to the upstream is being made."""
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+"""RFC 9110 section 9.2.2."""
+_BODILESS = frozenset((204, 304))
+"""Statuses without a body, whatever the fields say (RFC 9112 section 6.3)."""
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
+"""Methods that say so even when their body is empty (RFC 9110 section 8.6)."""
+
+
+class Exchange:
+    """One admitted request on its way to an upstream and back."""
+
+    # Class attributes for what most exchanges never touch: an instance is made for every request.
+    up: "Upstream | None" = None
+    target: "Target | None" = None
+    status: int = 0
+    answered: bool = False
+    """The first byte of the answer has been sent: nothing can be refused any more."""
+    refused_by: tuple[str, ...] = ()
+    """Targets that could not be connected to."""
+    _held: tuple[bytes, ...] = ()
+    _held_size: int = 0
+    _out: list[bytes]
+    _body_bytes: int = 0
+    _size_out: int = 0
+    _answer_chunked: bool = False
+    _sent_at: float = 0.0
+    _first_byte_at: float = 0.0
+    _tried: int = 0
+
+    def __init__(
+        self,
+        engine: Engine,
+        snapshot: Snapshot,
+        down: "Downstream",
+        head: RequestHead,
+        permit: Permit,
+        plan: Plan,
+        lines: bytes,
+        limit: int,
+    ) -> None:
+        fields = head.fields
+        self._engine = engine
+        self._snapshot = snapshot
+        self._down = down
+        self.head = head
+        self.permit = permit
+        self.plan = plan
+        self._lines = lines
+        self._limit = limit
+        self._request_id = next(engine.request_ids)
+        self._started = engine.monotonic()
+        self._body_done = not (fields.length or fields.chunked)
+        self.close_after = fields.close
+        self.no_body = head.method == b"HEAD"
+
+    # --- (1) start ---
+
+    def start(self) -> None:
+        plan = self.plan
+        wheel = self._engine.wheel
+        now = wheel.now
+        self._total_at = total_at = now + plan.total
+        down = self._down
+        down.deadline = deadline = min(total_at, now + plan.first_byte)
+        if deadline < down.bucket:
+            wheel.watch(down, deadline)
+        plan.pool.take(self)
+
+    def connected(self, up: "Upstream") -> None:
+        """The pool's answer to `take`: a connection that is ours until it is given back."""
+        self.up = up
+        up.exchange = self
+        self.target = up.target
+        self._tried += 1
+        head = self._request_head(up)
+        self._sent_at = self._engine.monotonic()
+        if not self._held:
+            up.write(head)
+            return
+        held, self._held, self._held_size = self._held, (), 0
+        up.send([head, *held])
+        if not self._body_done:
+            self._down.release_body()
+
+    def unreachable(self, refusal: Refusal) -> None:
+        """The pool's answer to `take` when there is no connection to be had."""
+        self.fail(refusal)
+
+    def _request_head(self, up: "Upstream") -> bytes:
+        head, permit, plan = self.head, self.permit, self.plan
+        fields, target = head.fields, up.target
+        extra = b""
+        if target.builtin:
+            # The built-in application alone sees credentials; facts reach it beside the connection, not in headers.
+            up.introduce(self._request_id.decode("ascii"), head.peer)
+            if fields.authorization is not None:
+                extra = b"Authorization: " + fields.authorization + b"\r\n"
+            if fields.cookie is not None:
+                extra += b"Cookie: " + fields.cookie + b"\r\n"
+        else:
+            if permit.cookie:
+                extra = b"Cookie: " + permit.cookie + b"\r\n"
+            if plan.forward_token and fields.authorization is not None:
+                extra += b"Authorization: " + fields.authorization + b"\r\n"
+        if fields.chunked:
+            framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+        elif fields.length or head.method in _WITH_BODY:
+            framing = b"\r\nContent-Length: %d\r\n\r\n" % fields.length
+        else:
+            framing = b"\r\n\r\n"
+        return b"".join(
+            (
+                head.method,
+                b" ",
+                target.prefix,
+                permit.path,
+                b" HTTP/1.1\r\nHost: ",
+                fields.host if plan.keep_host and fields.host else target.host,
+                b"\r\n",
+                fields.passed,
+                extra,
+                b"" if permit.verified is None else permit.verified.head,
+                self._lines,
+                b"X-Request-Id: ",
+                self._request_id,
+                framing,
+            )
+        )
+
+    # --- (2) the request's body ---
+
+    def invite_body(self) -> None:
+        """The client waits for 100 before it sends its body (RFC 9110 section 10.1.1), and it is admitted."""
+        self._down.write(CONTINUE)
+
+    def body(self, pieces: list[bytes], *, last: bool) -> None:
+        """Send on *pieces* of the request's body."""
+        self._body_done = last
+        if self.status and self.up is None:
+            return  # the answer is complete; what still comes is not wanted
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+        self._body_bytes += size
+        if self._body_bytes > self._limit:
+            self.fail(refuse("body_too_large", "bytes"))
+            return
+        if self.head.fields.chunked:
+            framed: list[bytes] = []
+            for piece in pieces:
+                if piece:
+                    framed += (b"%x\r\n" % len(piece), piece, b"\r\n")
+            if last:
+                framed.append(b"0\r\n\r\n")
+            pieces = framed
+        if self.up is None:
+            self._held += tuple(pieces)
+            self._held_size += size
+            if self._held_size > MAX_HELD:
+                self._down.hold_body()
+            return
+        self._touch()
+        if pieces:
+            self.up.send(pieces)
+
+    def waits_for_body(self) -> bool:
+        """The client is the one who is late."""
+        return not self._body_done and self.up is not None and self.up.writable and not self.status
+
+    def upstream_full(self) -> None:
+        if not self._body_done:
+            self._down.hold_body()
+
+    def upstream_ready(self) -> None:
+        if not self._body_done:
+            self._down.release_body()
+
+    # --- (3) the head of the answer ---
+
+    def informational(self, head: AnswerHead) -> None:
+        """Pass on 103 to those who can read it; 100 and 102 are between the upstream and us."""
+        if head.status == 103 and self.head.minor:
+            self._down.write(head.rendered + b"\r\n")
+
+    def answer(self, head: AnswerHead) -> None:
+        """Take the answer's head; it leaves with the first of the body, in one write."""
+        self._first_byte_at = self._engine.monotonic()
+        status, length, _, _, _, rendered = head
+        self.status = status
+        framing = b""
+        if length >= 0 and status != 204:
+            framing = b"Content-Length: %d\r\n" % length
+        elif status not in _BODILESS:
+            if self.head.minor:
+                self._answer_chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.close_after = True
+        if not self._body_done or self._engine.draining:
+            self.close_after = True
+        self._out = [
+            b"".join(
+                (
+                    rendered,
+                    framing,
+                    b"X-Request-Id: ",
+                    self._request_id,
+                    b"\r\nConnection: close\r\n\r\n" if self.close_after else b"\r\n\r\n",
+                )
+            )
+        ]
+
+    def switch(self, head: AnswerHead, rest: bytes, up: "Upstream") -> bool:
+        """Take a 101; False when nobody asked for it (safety.md D5)."""
+        return False
+
+    # --- (4) the body of the answer ---
+
+    def answer_body(self, pieces: list[bytes]) -> None:
+        out = self._out
+        if self._answer_chunked:
+            for piece in pieces:
+                if piece:
+                    out += (b"%x\r\n" % len(piece), piece, b"\r\n")
+        else:
+            out += pieces
+
+    def flush(self) -> None:
+        """Send what has been gathered from one read of the upstream."""
+        out = self._out
+        if not out:
+            return
+        self._out = []
+        self.answered = True
+        size = sum(map(len, out))
+        self._size_out += size
+        if size <= JOIN:
+            self._down.write(b"".join(out))
+        else:
+            self._down.writelines(out)
+
+    def activity(self) -> None:
+        self._touch()
+
+    def _touch(self) -> None:
+        down = self._down
+        if down.writable:
+            down.deadline = min(self._total_at, self._engine.wheel.now + self.plan.idle)
+            if down.deadline < down.bucket:
+                self._engine.wheel.watch(down, down.deadline)
+
+    def client_full(self) -> None:
+        if self.up is not None:
+            self.up.pause()
+
+    def client_ready(self) -> None:
+        self._touch()
+        if self.up is not None:
+            self.up.resume()
+
+    # --- (5) ends ---
+
+    def complete(self, up: "Upstream", *, reusable: bool) -> None:
+        """The answer is whole."""
+        if self._answer_chunked and not self.no_body:
+            self._out.append(b"0\r\n\r\n")
+        self.flush()
+        self.up = None
+        up.exchange = None
+        self.plan.pool.give(up, reusable=reusable and self._body_done)
+        if up.target.builtin:
+            subject, code, reason = up.told()
+            self._finish(reason, code=code, subject=subject)
+        else:
+            self._finish("")
+
+    def broken(self, reason: str, *, stale: bool) -> None:
+        """The upstream's connection ended before the answer did; *stale* when not a byte of an answer had come."""
+        up, self.up = self.up, None
+        if up is not None:
+            up.exchange = None
+            self.plan.pool.give(up, reusable=False)
+            if self.status == 0 and stale and up.reused and self._may_repeat():
+                # An idle connection the upstream had just given up: nobody has seen the request.
+                self.plan.pool.take(self, fresh=True)
+                return
+        if self.answered:
+            self._finish(reason, cut=True)
+            return
+        self.fail(refuse("upstream_unreachable" if stale else "upstream_protocol", reason))
+
+    def _may_repeat(self) -> bool:
+        """Only what can be sent again whole, and means the same when sent twice (RFC 9110 section 9.2.2)."""
+        fields = self.head.fields
+        return self.head.method in IDEMPOTENT and not (fields.length or fields.chunked) and self._tried < 3
+
+    def expire(self, now: int) -> None:
+        """The exchange's own deadline: first byte, idle or total."""
+        reason = "total" if now >= self._total_at else "idle" if self.status else "first_byte"
+        if self.up is None and not self.status:
+            reason = "connect"
+        self.fail(refuse("upstream_timeout", reason))
+
+    def fail(self, refusal: Refusal) -> None:
+        """End with *refusal*: an answer if none has begun, else a broken connection."""
+        self._drop_upstream()
+        if self.answered:
+            self._finish(refusal.reason, cut=True, code=refusal.code.name)
+            return
+        self._out = []
+        self.status = refusal.status
+        base = self._snapshot.base_path
+        oauth = self.permit.log_path.startswith(base + b"/")
+        close = self.close_after or not self._body_done
+        answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body)
+        self._size_out = len(answer)
+        self.answered = True
+        self._down.write(answer)
+        self.close_after = close
+        self._finish(refusal.reason, code=refusal.code.name)
+
+    def client_gone(self) -> None:
+        """The client left: 499 in the log, and no mark against the upstream."""
+        self._drop_upstream()
+        if not self.answered:
+            self.status = 499
+        self._finish("client_gone", gone=True)
+
+    def _drop_upstream(self) -> None:
+        up, self.up = self.up, None
+        if up is not None:
+            up.exchange = None
+            self.plan.pool.give(up, reusable=False)
+        else:
+            self.plan.pool.forget(self)
+
+    def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
+        engine, permit, head, plan = self._engine, self.permit, self.head, self.plan
+        now = engine.monotonic()
+        verified = permit.verified
+        target = self.target
+        engine.record(
+            Record(
+                engine.wall(),
+                self._request_id,
+                self._body_bytes,
+                self._size_out,
+                now - self._started,
+                self._first_byte_at - self._sent_at if self._first_byte_at else 0.0,
+                head.peer.address,
+                head.method,
+                head.fields.host,
+                permit.log_path,
+                self.status,
+                plan.name,
+                plan.upstream,
+                "" if target is None else target.name,
+                verified.identity.subject if verified is not None else subject,
+                code,
+                reason,
+            )
+        )
+        if cut:
+            self._down.exchange = None
+            self._down.abort()
+        elif not gone:
+            self._down.finished(close=self.close_after)

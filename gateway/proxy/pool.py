@@ -1,0 +1,231 @@
+"""The connections to one upstream: idle ones waiting, new ones made, and who gets which.
+
+Idle connections are kept last in, first out, so that surplus ones age and go; each is dropped before the upstream would
+drop it (`idle_timeout` must be below the upstream's own keep-alive). `take` answers at once when a connection is idle,
+and that is the path nearly every request goes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.errors import refuse
+from gateway.proxy.balancer import Balancer
+from gateway.proxy.engine import Engine
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.upstream import Upstream
+from gateway.proxy.wheel import ticks
+
+
+class Link(Protocol):
+    """The way to the built-in application beside its connection: facts in, log facts out."""
+
+    def introduce(self, request_id: str, address: str, secure: bool) -> None: ...
+    def told(self) -> tuple[str, str, str]:
+        """Return (subject, refusal code, reason) of the request that was answered last."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    idle: int = 64
+    """Idle connections kept per target."""
+    connections: int = 512
+    """Connections open to the upstream at once, over all targets."""
+    queue: int = 1024
+    """Requests that may wait for a connection when all are taken."""
+    idle_timeout: float = 50.0
+
+
+Connect = Callable[["Target"], Awaitable[Upstream]]
+"""Opens a connection to a target; raises OSError or TimeoutError."""
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """One address of an upstream, with its connections."""
+
+    name: str
+    """For log and metrics: the address as configured."""
+    host: bytes
+    """Host field sent to it."""
+    connect: Connect
+    prefix: bytes = b""
+    """Path put before every request's path."""
+    weight: int = 1
+    builtin: bool = False
+    inflight: int = 0
+    open: int = 0
+    healthy: bool = True
+    idle: list[Upstream] = field(default_factory=list)
+    drop: Callable[[Upstream], None] = lambda _up: None
+    """The pool's; set when the target joins it."""
+
+    def gone(self, up: Upstream) -> None:
+        """A connection that nobody uses was closed by the other side."""
+        if up in self.idle:
+            self.idle.remove(up)
+            self.drop(up)
+
+
+class Pool:
+    """One upstream: its targets, its connections, and the requests that wait for one."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        targets: Sequence[Target],
+        balancer: Balancer,
+        limits: PoolLimits,
+        *,
+        key: Callable[[Exchange], bytes] = lambda _exchange: b"",
+    ) -> None:
+        self.name = name
+        self.targets = tuple(targets)
+        self._engine = engine
+        self._balancer = balancer
+        self._limits = limits
+        self._key = key
+        self._open = 0
+        self._tasks: dict[Exchange, asyncio.Task[None]] = {}
+        self._queue: dict[Exchange, None] = {}
+        """Waiting exchanges, oldest first."""
+        self._idle_ticks = ticks(limits.idle_timeout)
+        for target in self.targets:
+            target.drop = self._drop
+
+    def take(self, exchange: Exchange, *, fresh: bool = False) -> None:
+        """Give *exchange* a connection, now or later, by `connected` or `unreachable`; *fresh* forbids an idle one."""
+        target = self._pick(exchange)
+        if target is None:
+            exchange.unreachable(refuse("no_healthy_target", self.name, retry_after=2))
+            return
+        idle = target.idle
+        while idle and not fresh:
+            up = idle.pop()
+            if up.lost or up.idle_until < self._engine.wheel.now:
+                self._drop(up)
+                continue
+            target.inflight += 1
+            exchange.connected(up)
+            return
+        if self._open >= self._limits.connections and not self._evict():
+            if len(self._queue) >= self._limits.queue:
+                exchange.unreachable(refuse("overloaded", "queue", retry_after=1))
+            else:
+                self._queue[exchange] = None
+            return
+        self._begin(exchange, target)
+
+    def give(self, up: Upstream, *, reusable: bool) -> None:
+        """Take *up* back; it lies idle if it is *reusable* and there is room, else it is closed."""
+        target = up.target
+        target.inflight -= 1
+        if reusable and len(target.idle) < self._limits.idle and not up.lost and not self._engine.draining:
+            up.rest()
+            up.idle_until = self._engine.wheel.now + self._idle_ticks
+            target.idle.append(up)
+        else:
+            self._drop(up)
+        if self._queue:
+            self._serve_queue()
+
+    def forget(self, exchange: Exchange) -> None:
+        """*exchange* does not want a connection any more."""
+        self._queue.pop(exchange, None)
+        task = self._tasks.pop(exchange, None)
+        if task is not None:
+            task.cancel()
+
+    def sweep(self) -> None:
+        """Close idle connections whose time is over; to be called now and then."""
+        now = self._engine.wheel.now
+        for target in self.targets:
+            for up in [up for up in target.idle if up.idle_until < now]:
+                target.idle.remove(up)
+                self._drop(up)
+
+    def close(self) -> None:
+        """Close every idle connection and give up on those in the making."""
+        for task in self._tasks.values():
+            task.cancel()
+        for target in self.targets:
+            for up in target.idle:
+                up.discard()
+            target.idle.clear()
+
+    def _pick(self, exchange: Exchange) -> Target | None:
+        targets = self.targets
+        if len(targets) == 1:
+            return targets[0] if targets[0].healthy else None
+        fit = [target for target in targets if target.healthy]
+        if not fit:
+            return None
+        untried = [target for target in fit if target.name not in exchange.refused_by]
+        fit = untried or fit
+        return fit[self._balancer.pick(fit, self._key(exchange))]
+
+    def _begin(self, exchange: Exchange, target: Target) -> None:
+        self._open += 1
+        target.open += 1
+        task = asyncio.get_running_loop().create_task(self._connect(exchange, target))
+        self._tasks[exchange] = task
+
+    async def _connect(self, exchange: Exchange, target: Target) -> None:
+        try:
+            async with asyncio.timeout(exchange.plan.connect):
+                up = await target.connect(target)
+        except (OSError, TimeoutError) as error:
+            self._open -= 1
+            target.open -= 1
+            if self._tasks.pop(exchange, None) is not None:
+                self._failed(exchange, target, error)
+            return
+        except BaseException as error:
+            self._open -= 1
+            target.open -= 1
+            self._tasks.pop(exchange, None)
+            if isinstance(error, Exception):
+                self._engine.fault("connect", error)
+                exchange.unreachable(refuse("internal_error", "connect"))
+                return
+            raise
+        self._tasks.pop(exchange, None)
+        target.inflight += 1
+        exchange.connected(up)
+
+    def _failed(self, exchange: Exchange, target: Target, error: Exception) -> None:
+        """Nothing was sent, so another target may be asked whatever the method."""
+        exchange.refused_by += (target.name,)
+        if len(exchange.refused_by) < min(3, len(self.targets)):
+            self.take(exchange)
+            return
+        exchange.target = target
+        reason = "connect_timeout" if isinstance(error, TimeoutError) else "connect_refused"
+        code = "upstream_timeout" if isinstance(error, TimeoutError) else "upstream_unreachable"
+        exchange.unreachable(refuse(code, reason))
+
+    def _serve_queue(self) -> None:
+        exchange = next(iter(self._queue))
+        del self._queue[exchange]
+        self.take(exchange)
+
+    def _evict(self) -> bool:
+        """Close one idle connection of whichever target has one, to make room for another target's."""
+        for target in self.targets:
+            if target.idle:
+                self._drop(target.idle.pop(0))
+                return True
+        return False
+
+    def _drop(self, up: Upstream) -> None:
+        self._open -= 1
+        up.target.open -= 1
+        up.discard()
+
+
+Pools = Mapping[str, Pool]

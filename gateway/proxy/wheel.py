@@ -1,0 +1,71 @@
+"""Deadlines on a coarse wheel: one timer for all connections instead of one timer per request.
+
+A watched thing has a `deadline` (a tick) that it may move at will by plain assignment. The wheel looks at it when the
+bucket it sits in comes up; if the deadline has moved away meanwhile, the thing is put where it now belongs. So moving a
+deadline later, which happens with every request, costs nothing.
+"""
+
+from typing import Protocol
+
+TICK = 0.25
+"""Seconds per tick: the coarseness of every timeout of a connection."""
+NEVER = 1 << 62
+
+
+class Watched(Protocol):
+    deadline: int
+    """The tick at which `expire` is due; NEVER for none."""
+    bucket: int
+    """The tick of the bucket this sits in; the wheel's own."""
+
+    def expire(self) -> None:
+        """Called once when the deadline has passed."""
+        ...
+
+
+def ticks(seconds: float | None) -> int:
+    """Return *seconds* in ticks, at least one; None is for ever."""
+    return NEVER if seconds is None else max(1, round(seconds / TICK))
+
+
+class Wheel:
+    """Buckets of watched things by tick; `turn` is to be called once per TICK."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._buckets: dict[int, set[Watched]] = {}
+
+    def watch(self, thing: Watched, deadline: int) -> None:
+        """Let *thing* expire at tick *deadline* (replacing its earlier deadline)."""
+        thing.deadline = deadline
+        if deadline < thing.bucket:
+            self._put(thing, deadline)
+
+    def forget(self, thing: Watched) -> None:
+        """Drop *thing*; it never expires."""
+        thing.deadline = NEVER
+        bucket = self._buckets.get(thing.bucket)
+        if bucket is not None:
+            bucket.discard(thing)
+        thing.bucket = NEVER
+
+    def turn(self) -> None:
+        """Advance one tick and expire what is due."""
+        self.now = now = self.now + 1
+        for thing in self._buckets.pop(now, ()):
+            if thing.bucket != now:
+                continue  # it has been put into an earlier bucket since
+            thing.bucket = NEVER
+            if thing.deadline <= now:
+                thing.deadline = NEVER
+                thing.expire()
+            elif thing.deadline < NEVER:
+                self._put(thing, thing.deadline)
+
+    def _put(self, thing: Watched, tick: int) -> None:
+        if thing.bucket < NEVER:
+            bucket = self._buckets.get(thing.bucket)
+            if bucket is not None:
+                bucket.discard(thing)
+        thing.bucket = tick = max(tick, self.now + 1)
+        self._buckets.setdefault(tick, set()).add(thing)

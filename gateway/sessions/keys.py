@@ -1,0 +1,53 @@
+"""The key table: every key the gateway keeps in the store, named in one place.
+
+    {prefix}:{<tag>}:s:<sid>   HASH    one session; the fields are in login.lua and refresh.lua
+    {prefix}:{<tag>}:ix        ZSET    sid -> the time it dies; a session that is not in it has been evicted
+    {prefix}:{<tag>}:u         HASH    cut (ms), last (highest stamp issued), dis, gr (grants of the newest tokens)
+    {prefix}:cuts              HASH    cli:<id> / ten:<id> / all -> cut-off ms, for sessions older than the feed
+    {prefix}:{rev}             STREAM  the revocation feed
+    {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
+
+`<tag>` is the keyed hash of issuer, tenant and subject, and the braces are the cluster's hash tag: all that belongs to
+one user sits in one slot, and a dump of the store names nobody by key. Nothing in here is a credential: the family is
+kept as SHA-256 of 128 random bits, and a token cannot be made without it.
+"""
+
+from dataclasses import dataclass
+
+from gateway.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class UserKeys:
+    """The keys of one user."""
+
+    base: str
+
+    @property
+    def index(self) -> str:
+        return f"{self.base}:ix"
+
+    @property
+    def user(self) -> str:
+        return f"{self.base}:u"
+
+    def session(self, session: str) -> str:
+        return f"{self.base}:s:{session}"
+
+
+class Keys:
+    """Key names under one prefix."""
+
+    __slots__ = ("cuts", "meta", "prefix", "stream")
+
+    def __init__(self, prefix: str) -> None:
+        if not prefix or not prefix.isascii() or not prefix.isprintable() or set(prefix) & set("{} "):
+            raise ConfigError(f"store.prefix {prefix!r}: use a short word without spaces and braces, such as gw")
+        self.prefix = prefix
+        self.cuts = f"{prefix}:cuts"
+        self.stream = f"{prefix}:{{rev}}"
+        self.meta = f"{prefix}:{{rev}}:meta"
+
+    def of(self, tag: bytes) -> UserKeys:
+        """Return the keys of the user whose subject tag is *tag*."""
+        return UserKeys(f"{self.prefix}:{{{tag.hex()}}}")

@@ -1,0 +1,52 @@
+"""Events of the gateway itself: what started, what was refused, what broke. One line each, keys always the same.
+
+They go to standard error, so that the access log on standard output stays a stream of one kind.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Events:
+    """Writes events; never a token, a cookie or a password (callers pass ids and words, not input)."""
+
+    def __init__(self, *, level: str = "info", text: bool = False) -> None:
+        renderer: Any = (
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
+        )
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+                structlog.processors.EventRenamer("msg"),
+                structlog.processors.format_exc_info,
+                renderer,
+            ]
+            if not text
+            else [
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        )
+
+    def info(self, event: str, facts: Mapping[str, object] | None = None) -> None:
+        self._log.info(event, **dict(facts or {}))
+
+    def warning(self, event: str, facts: Mapping[str, object] | None = None) -> None:
+        self._log.warning(event, **dict(facts or {}))
+
+    def error(self, event: str, facts: Mapping[str, object] | None = None, error: BaseException | None = None) -> None:
+        self._log.error(event, **dict(facts or {}), exc_info=error)
+
+    def audit(self, event: str, facts: Mapping[str, object]) -> None:
+        """Write an event of the audit trail: login, refresh, reuse, revocation."""
+        self._log.info(event, audit=True, **facts)

@@ -1,0 +1,20 @@
+"""A person as the user store knows them: what a login proves and an access token states."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who logged in, and what they may do."""
+
+    sub: str
+    """The identifier that never changes; goes into the token (RFC 7519 section 4.1.2)."""
+    username: str
+    """What the person types at login; may change."""
+    roles: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    tenant: str | None = None
+    claims: Mapping[str, object] = field(default_factory=dict)
+    """Extra claims for the token; a name that the gateway sets itself is ignored."""

@@ -1,0 +1,1 @@
+"""Who may log in: passwords, the users file, and the brake on guessing."""

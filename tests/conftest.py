@@ -1,0 +1,59 @@
+"""What holds for the whole suite: a missing program is never silent."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Generator
+
+import pytest
+
+from tests.programs import KNOWN
+
+_NAMED = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, KNOWN))})(?![\w-])", re.IGNORECASE)
+_not_run: Counter[str] = Counter()
+
+
+def _program(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """The program whose absence skipped this test, if that is what happened."""
+    if not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return None
+    named = _NAMED.search(report.longrepr[2])
+    return named[1].lower() if named else None
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if _program(report) and os.environ.get("REQUIRE_ALL") == "1":
+        assert isinstance(report.longrepr, tuple)
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_ALL=1 allows no missing program, and this one is: {report.longrepr[2]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _judge(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _judge(report)
+    return report
+
+
+def _count(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if program := _program(report):
+        _not_run[program] += 1
+
+
+pytest_runtest_logreport = _count
+pytest_collectreport = _count
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After everything else pytest prints, so that it is the last thing seen."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if _not_run and reporter is not None:
+        counts = ", ".join(f"{name} ({n} {'test' if n == 1 else 'tests'})" for name, n in sorted(_not_run.items()))
+        reporter.write_line(f"not run: {counts}; `make system-deps` installs them")

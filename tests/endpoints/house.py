@@ -1,0 +1,277 @@
+"""A small house around the application: real keys, tokens, users, cheap argon2, and a session service in memory."""
+
+import secrets as random
+from dataclasses import dataclass, field
+
+from aiohttp import DummyCookieJar, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.endpoints.application import SERVER_LIMITS, application
+from gateway.endpoints.facts import Facts
+from gateway.endpoints.services import Services
+from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
+from gateway.tokens.base64url import encode
+from gateway.tokens.cache import VerifiedTokens
+from gateway.tokens.issue import AccessToken, Issuer
+from gateway.tokens.people import InvalidCredentials, Unavailable
+from gateway.tokens.refresh import RefreshToken, mint, parse
+from gateway.tokens.ring import KeyRing
+from gateway.tokens.secrets import Secrets, subject_tag
+from gateway.tokens.signing import SigningKey
+from gateway.tokens.subject import Subject
+from gateway.tokens.verify import Identity, Verifier
+from gateway.users.file import FileUsers, UserRecord
+from gateway.users.passwords import Cost, Hasher, HashPool
+from gateway.users.throttle import Throttle
+from gateway.users.turnstile import Turnstile
+
+ISSUER = "https://gw.example"
+ORIGIN = "https://gw.example"
+ACCESS_TTL = 600
+REFRESH_TTL = 86_400
+CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
+
+Client = TestClient[web.Request, web.Application]
+
+
+class MovedClock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class DeadSessions:
+    """A revocation table of sessions alone."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.sessions: set[str] = set()
+
+    def is_dead(self, identity: Identity) -> bool:
+        return identity.session in self.sessions
+
+    def add(self, session: str) -> None:
+        self.sessions.add(session)
+        self.epoch += 1
+
+
+class MemorySessions:
+    """A session service that keeps its sessions in a dictionary; `fails` makes every call fail."""
+
+    def __init__(self, people: FileUsers, issuer: Issuer, secrets: Secrets, clock: MovedClock) -> None:
+        self._people = people
+        self._issuer = issuer
+        self._secrets = secrets
+        self._clock = clock
+        self.live: dict[str, tuple[RefreshToken, Subject, str]] = {}
+        self.dead = DeadSessions()
+        self.logins: list[dict[str, str | None]] = []
+        self.refreshes = 0
+        self.fails: BaseException | None = None
+        self.grant_is_over = True
+
+    async def login(
+        self,
+        *,
+        username: str,
+        password: str,
+        scope: str | None = None,
+        device: str | None = None,
+        user_agent: str,
+        address: str,
+    ) -> Login | BadCredentials:
+        self._break()
+        self.logins.append({"scope": scope, "device": device, "user_agent": user_agent, "address": address})
+        person = await self._people.verify(username, password)
+        if isinstance(person, InvalidCredentials | Unavailable):
+            return BadCredentials(person.reason)
+        tag = subject_tag(self._secrets, ISSUER, person.tenant, person.sub)
+        token = RefreshToken(tag, random.token_bytes(16), random.token_bytes(16), 0)
+        session = encode(token.session)
+        granted = " ".join(s for s in person.scopes if scope is None or s in scope.split())
+        self.live[session] = (token, person, granted)
+        return Login(self._access(person, session), mint(self._secrets, token), REFRESH_TTL, session, person, granted)
+
+    async def refresh(self, text: str) -> Refreshed | InvalidGrant:
+        self._break()
+        self.refreshes += 1
+        token = parse(self._secrets, text)
+        if token is None:
+            return InvalidGrant("malformed")
+        session = encode(token.session)
+        held = self.live.get(session)
+        if held is None:
+            return InvalidGrant("unknown", session, self.grant_is_over)
+        current, person, granted = held
+        word = "rotated"
+        if token.counter == current.counter:
+            current = current._replace(counter=current.counter + 1)
+            self.live[session] = (current, person, granted)
+        elif token.counter == current.counter - 1:
+            word = "replayed"
+        else:
+            self._end(session)
+            return InvalidGrant("reuse", session)
+        return Refreshed(
+            self._access(person, session), mint(self._secrets, current), REFRESH_TTL, session, person, granted, word
+        )
+
+    async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None:
+        self._break()
+        self._end(session)
+
+    async def logout_by_refresh(self, text: str) -> None:
+        self._break()
+        token = parse(self._secrets, text)
+        if token is not None:
+            self._end(encode(token.session))
+
+    async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None:
+        self._break()
+        for session in self.of(subject):
+            self._end(session)
+
+    async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None:
+        self._break()
+        for other in self.of(subject):
+            if other != session:
+                self._end(other)
+
+    def of(self, subject: str) -> list[str]:
+        """Return the live sessions of *subject*."""
+        return [session for session, (_, person, _) in self.live.items() if person.sub == subject]
+
+    def _access(self, person: Subject, session: str) -> AccessToken:
+        now = self._clock.wall()
+        return self._issuer.access_token(person, session=session, stamp_ms=int(now * 1000), auth_time=int(now))
+
+    def _end(self, session: str) -> None:
+        self.live.pop(session, None)
+        self.dead.add(session)
+
+    def _break(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+@dataclass
+class House:
+    """The application, and everything a test looks at or turns."""
+
+    client: Client
+    services: Services
+    sessions: MemorySessions
+    clock: MovedClock
+    secrets: Secrets
+    ring: KeyRing
+    users: FileUsers
+    facts: list[Facts]
+    reported: list[BaseException]
+    turned: dict[str, bool] = field(default_factory=dict)
+
+    async def login(self, username: str = "alice", password: str = "wonderland", **more: object) -> dict[str, str]:
+        """Log in by JSON and return the answer's members."""
+        response = await self.client.post("/auth/login", json={"username": username, "password": password, **more})
+        assert response.status == 200, await response.text()
+        members: dict[str, str] = await response.json()
+        return members
+
+    async def cookies(self, username: str = "alice", password: str = "wonderland") -> "Browser":
+        """Log in as a browser does."""
+        response = await self.client.post(
+            "/auth/login",
+            json={"username": username, "password": password, "mode": "cookie"},
+            headers={"Sec-Fetch-Site": "same-origin"},
+        )
+        assert response.status == 200, await response.text()
+        return Browser.of(response.headers.getall("Set-Cookie"), await response.json())
+
+
+@dataclass
+class Browser:
+    """What a browser holds after a login."""
+
+    access: str
+    refresh: str
+    csrf: str
+    session: str
+
+    @classmethod
+    def of(cls, lines: list[str], members: dict[str, str]) -> "Browser":
+        """Read the Set-Cookie lines of an answer."""
+        values = {line.partition("=")[0]: line.partition("=")[2].partition(";")[0] for line in lines}
+        return cls(
+            values["__Host-Http-gw-at"], values["__Host-Http-gw-rt"], values["__Host-gw-csrf"], members["session_id"]
+        )
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        """The Cookie header."""
+        return {
+            "Cookie": f"__Host-Http-gw-at={self.access}; __Host-Http-gw-rt={self.refresh}; __Host-gw-csrf={self.csrf}"
+        }
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The headers of a request from our own page."""
+        return {**self.cookie, "Sec-Fetch-Site": "same-origin"}
+
+
+async def build(key: SigningKey) -> House:
+    """Make a house and open its door."""
+    clock = MovedClock()
+    ring = KeyRing([key])
+    secrets = Secrets(bytes(range(7, 39)))
+    hasher = Hasher(CHEAP)
+    users = FileUsers(
+        {
+            "alice": UserRecord(
+                hasher.hash("wonderland"),
+                roles=("user", "admin"),
+                permissions=("docs:write",),
+                scopes=("docs", "mail"),
+                tenant="acme",
+            ),
+            "bob": UserRecord("demo", roles=("user",), demo=True),
+            "eve": UserRecord(hasher.hash("apple"), disabled=True),
+        },
+        HashPool(1),
+        hasher,
+    )
+    issuer = Issuer(ring, ISSUER, (ISSUER,), "gateway", ACCESS_TTL)
+    verifier = Verifier(ring, ISSUER, frozenset((ISSUER,)), max_lifetime=ACCESS_TTL)
+    sessions = MemorySessions(users, issuer, secrets, clock)
+    facts: list[Facts] = []
+    reported: list[BaseException] = []
+    turned: dict[str, bool] = {}
+
+    def facts_of(_request: web.Request) -> Facts:
+        facts.append(Facts(f"req-{len(facts)}", "192.0.2.7"))
+        return facts[-1]
+
+    services = Services(
+        sessions=sessions,
+        tokens=VerifiedTokens(verifier, sessions.dead, lambda _identity: b"", ring),
+        verifier=verifier,
+        ring=ring,
+        secrets=secrets,
+        turnstile=Turnstile(Throttle(clock)),
+        clock=clock,
+        facts_of=facts_of,
+        report=lambda _id, error: reported.append(error),
+        own_origins=frozenset((ORIGIN.encode(),)),
+        cold=lambda: turned.get("cold", False),
+    )
+    server = TestServer(application(services))
+    await server.start_server(**SERVER_LIMITS)
+    # Cookies are the tests' own business.
+    client: Client = TestClient(server, cookie_jar=DummyCookieJar())
+    await client.start_server()
+    return House(client, services, sessions, clock, secrets, ring, users, facts, reported, turned)
