@@ -23,6 +23,7 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.clock import Clock, SystemClock
+from gateway.config.cautions import cautions
 from gateway.config.effective import data_dir
 from gateway.config.models import Config
 from gateway.config.routes import route_table
@@ -48,7 +49,7 @@ from gateway.routing.table import RouteTable
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed, FeedState
-from gateway.sessions.revocations import Revocations
+from gateway.sessions.revocations import Entry, Kind, Revocations
 from gateway.sessions.service import SessionService
 from gateway.sessions.store import Policy, SessionStore
 from gateway.sessions.store import connect as connect_store
@@ -103,6 +104,8 @@ class Gateway:
         )
         self.records = load_users(config.login.verify.file, config) if config.login else {}
         self.people = FileUsers(self.records, self.pool)
+        for caution in cautions(config, self.records):
+            self.events.warning("caution", {"caution": caution})
         self.embedded: EmbeddedStore | None = None
         self.store: SessionStore | None = None
         self.port = 0
@@ -191,7 +194,9 @@ class Gateway:
         ttl, leeway = config.tokens.access_ttl, config.tokens.leeway
         issuer = effective.issuer
         client_id = config.login.client_id if config.login else "gateway"
-        self.table = table = Revocations(lambda iss, tenant, sub: subject_tag(self.secrets, iss, tenant, sub).hex())
+        self.table = table = Revocations(
+            lambda iss, tenant, sub: subject_tag(self.secrets, iss, tenant, sub).hex(), on_applied=self._revoked
+        )
         self.feed = feed = Feed(
             store,
             table,
@@ -223,7 +228,7 @@ class Gateway:
             secrets=self.secrets,
             table=table,
             ending=ending,
-            pool=self.pool,
+            pool=self.pool.finishing,
             policy=lambda: policy,
             on_event=self._audit,
         )
@@ -367,7 +372,7 @@ class Gateway:
             report=self._report,
             request_id=lambda: next(self.engine.request_ids).decode(),
             token=None if token is None else token.value.decode("utf-8", "surrogateescape"),
-            hosts=LOOPBACK_NAMES | {listen.host.encode()},
+            hosts=LOOPBACK_NAMES | {(f"[{listen.host}]" if ":" in listen.host else listen.host).encode()},
         )
         runner = web.AppRunner(admin(services), access_log=None)
         await runner.setup()
@@ -480,6 +485,11 @@ class Gateway:
                 lambda: self._sink.dropped if self._sink else 0,
             ),
         ]
+
+    def _revoked(self, entry: Entry) -> None:
+        """A revocation was applied: what it concerns must not stay connected."""
+        if entry.kind is Kind.SESSION:
+            self.engine.end_session(entry.value)
 
     def _report(self, where: str, error: BaseException) -> None:
         self.metrics.count("faults", "exception")

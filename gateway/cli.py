@@ -47,11 +47,16 @@ def check(path: Path) -> None:
     """Read the configuration as `run` would and list every fault."""
 
     def work() -> None:
+        from gateway.config.cautions import cautions
         from gateway.config.load import load
         from gateway.config.routes import route_table
+        from gateway.config.users import load_users
 
         config = load(path, os.environ)
         route_table(config)
+        users = load_users(config.login.verify.file, config) if config.login else {}
+        for caution in cautions(config, users):
+            click.echo(click.style(f"caution: {caution}", fg="yellow"), err=True)
         click.echo(f"OK  {path}: {len(config.routes)} routes, {len(config.upstreams)} upstreams")
 
     _guarded(work)

@@ -24,6 +24,7 @@ from gateway.tokens.cache import Verified
 from gateway.tokens.carriers import ACCESS_COOKIE, Unreadable, bearer, cookies
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.verify import Invalid
+from gateway.websocket import Handshake, read_handshake
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """Methods that change nothing and so need no forgery check (RFC 9110 section 9.2.1)."""
@@ -44,6 +45,8 @@ class Permit(NamedTuple):
     """Whose request it is; None for an anonymous one."""
     cookie: bytes
     """The client's cookies without the gateway's own; b"" when none are left."""
+    handshake: Handshake | None = None
+    """A WebSocket is to be opened; only on routes that allow it."""
 
 
 class Pending(NamedTuple):
@@ -125,6 +128,12 @@ class Gate:
             return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
 
         credentials = fields.credentials or self._credentials(fields)
+        handshake: Handshake | None = None
+        if fields.upgrade is not None and not isinstance(credentials, Refusal):
+            shaken = self._handshake(head, route, credentials)
+            if isinstance(shaken, Refusal):
+                return shaken._replace(route=route.name)
+            credentials, handshake = shaken
         if isinstance(credentials, Refusal):
             return credentials._replace(route=route.name)
         verified: Verified | None = None
@@ -136,7 +145,7 @@ class Gate:
                 verified = judged
             elif rule.access is Access.REQUIRED:
                 return refuse("token_missing")._replace(route=route.name)
-        return Permit(route, rule, rewritten(match, path) + query, path, verified, credentials.cookie)
+        return Permit(route, rule, rewritten(match, path) + query, path, verified, credentials.cookie, handshake)
 
     def _judge(
         self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
@@ -182,6 +191,34 @@ class Gate:
         else:
             fields.credentials = Credentials(token, False, cookie_token, rest)
         return fields.credentials
+
+    def _handshake(
+        self, head: RequestHead, route: Route, credentials: Credentials
+    ) -> tuple[Credentials, Handshake | None] | Refusal:
+        """Judge an Upgrade. One that the route does not offer is ignored, as any server may (RFC 9110 section 7.8)."""
+        options = route.options.websocket
+        if options is None or head.fields.upgrade != b"websocket":
+            return credentials, None
+        shake = read_handshake(head.fields, head.method)
+        if isinstance(shake, Refusal):
+            return shake
+        if shake.token is not None:
+            if "subprotocol" not in options.token_from or credentials.token is not None:
+                return refuse("bad_request", "subprotocol_token")
+            credentials = credentials._replace(token=shake.token)
+        elif (
+            credentials.token is not None
+            and ("cookie" if credentials.by_cookie else "bearer") not in options.token_from
+        ):
+            credentials = credentials._replace(token=None)
+        allowed = {origin.encode() for origin in options.origins}
+        if shake.origin is None:
+            # A cookie is sent by browsers whoever asks them to, and browsers say who asks (RFC 6455 section 10.2).
+            if credentials.by_cookie and credentials.token is not None:
+                return refuse("origin_denied", "origin_missing")
+        elif shake.origin not in self._own_origins and shake.origin not in allowed and b"*" not in allowed:
+            return refuse("origin_denied", "origin")
+        return credentials, shake
 
     def _disagree(self, session: str, cookie_token: bytes) -> bool:
         """Header and cookie name two different sessions: nobody can say who is asking (identity.md 4, 59)."""

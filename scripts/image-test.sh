@@ -49,6 +49,7 @@ fi
 ip link set lo up
 container=$(store from --pull-never "$image")
 root=$(store mount "$container")
+touch "$root/run/.containerenv" # else buildah makes it, and takes it away again, at each run
 work=$(mktemp -d)
 trap 'store rm "$container" >/dev/null && rm -rf "$work"' EXIT
 
@@ -109,7 +110,7 @@ serve() {
     step "$1: 401 without a token, login, 200 with it"
 
     local pid
-    pid=$(pgrep --oldest --uid 65532 --full 'gateway run') || fail "$1: does not run as 65532"
+    pid=$(pgrep --uid 65532 --full '^/app/bin/python.* /app/bin/gateway run') || fail "$1: does not run as 65532"
     [[ $1 != *read-only* ]] || mount -o remount,rw,bind "$root" # for buildah, which tidies up after itself
     kill -TERM "$pid"
     wait $buildah || fail "$1: SIGTERM ended it with $?"

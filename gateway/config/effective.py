@@ -4,16 +4,27 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.config.addresses import Address
+from gateway.config.sections import LoginConfig, ServerConfig, StoreConfig, TokensConfig
 from gateway.errors import ConfigError
-
-if TYPE_CHECKING:
-    from gateway.config.models import Config
 
 JWKS_PATH = "/.well-known/jwks.json"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
+
+
+class Sections(Protocol):
+    """The part of a configuration that says who we are."""
+
+    @property
+    def server(self) -> ServerConfig: ...
+    @property
+    def store(self) -> StoreConfig: ...
+    @property
+    def tokens(self) -> TokensConfig: ...
+    @property
+    def login(self) -> LoginConfig | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Effective:
     """The gateway starts its own store."""
 
 
-def effective(config: "Config") -> Effective:
+def effective(config: Sections) -> Effective:
     """Return what follows from *config*."""
     server = config.server
     scheme = "https" if server.tls else "http"
@@ -68,7 +79,7 @@ def _names(origin: str, listen: Address, public_url: str | None) -> set[str]:
     return {origin, *(f"{scheme}://{name}{port}" for name in ("localhost", "127.0.0.1", "[::1]"))}
 
 
-def data_dir(config: "Config", environ: Mapping[str, str]) -> Path:
+def data_dir(config: Sections, environ: Mapping[str, str]) -> Path:
     """Return where keys and the embedded store live: server.data_dir, GATEWAY_DATA_DIR, or the user's data folder.
 
     Raises:

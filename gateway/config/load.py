@@ -123,9 +123,19 @@ def _fill_in_secret(document: Document, field: _SecretField, directory: Path) ->
 def _strong(secret: Secret, field: _SecretField, source: str, file: str) -> Secret:
     if not secret.value:
         raise Wrong(f"the secret is empty{source}")
+    if field.key == "password" and not _is_utf8(secret.value):
+        raise Wrong(f"the password is not UTF-8{source}")
     if field.least and (reason := weakness(secret.value, field.least)):
         raise Wrong(f"{reason}{source}", f"make one with: openssl rand -hex {max(field.least, 16)} > {file}")
     return secret
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _draft(document: Document, directory: Path) -> checks.Draft:

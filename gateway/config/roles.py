@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from gateway.config.models import RoleConfig
+from gateway.config.sections import RoleConfig
 
 
 def holders(roles: Mapping[str, RoleConfig]) -> dict[str, frozenset[str]]:

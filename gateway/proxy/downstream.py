@@ -390,6 +390,16 @@ class Downstream(asyncio.Protocol):
     def release_body(self) -> None:
         self._resume()
 
+    def begin_tunnel(self, tunnel: "Tunnel") -> None:
+        """From now on bytes belong to *tunnel*; the first may have come already, behind the handshake."""
+        self.exchange = None
+        self.tunnel = tunnel
+        self.state = TUNNEL
+        held, self._buffer = self._buffer, b""
+        self._resume()
+        if held:
+            tunnel.from_client(held)
+
     def finished(self, *, close: bool) -> None:
         """The exchange is over and its answer is out; *close* when the connection cannot go on."""
         self.exchange = None

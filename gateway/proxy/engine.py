@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.gate import Gate
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import StatusLines
+from gateway.proxy.frames import CloseCode
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
 from gateway.proxy.wheel import NEVER, Wheel, ticks
 from gateway.routing.table import Route, WebSocketOptions
@@ -21,6 +22,7 @@ from gateway.telemetry.record import Record
 if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.pool import Pool
+    from gateway.proxy.tunnel import Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,19 @@ class Engine:
     status_lines: StatusLines = field(default_factory=StatusLines)
     connections: set["Downstream"] = field(default_factory=set)
     by_address: dict[str, int] = field(default_factory=dict)
+    tunnels: dict[str, set["Tunnel"]] = field(default_factory=dict)
+    """Open WebSockets by session; those without one under ""."""
     draining: bool = False
     fault: Callable[[str, BaseException], None] = lambda _what, _error: None
     """Told about bugs: an exception where none may happen."""
     request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(8)))
     keep_alive: int = 0
     """Ticks; from the limits."""
+
+    def end_session(self, session: str) -> None:
+        """Close every open WebSocket of *session*: it is over."""
+        for tunnel in list(self.tunnels.get(session, ())):
+            tunnel.close(CloseCode.POLICY, "session ended")
 
     def __post_init__(self) -> None:
         self.keep_alive = ticks(self.limits.keep_alive)

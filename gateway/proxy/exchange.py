@@ -20,7 +20,9 @@ from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import CONTINUE, refusal_answer
 from gateway.proxy.engine import Engine, Plan, Snapshot
+from gateway.proxy.tunnel import Tunnel
 from gateway.telemetry.record import Record
+from gateway.websocket import without_protocols
 
 if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
@@ -135,6 +137,14 @@ class Exchange:
                 extra = b"Cookie: " + permit.cookie + b"\r\n"
             if plan.forward_token and fields.authorization is not None:
                 extra += b"Authorization: " + fields.authorization + b"\r\n"
+        passed = fields.passed
+        shake = permit.handshake
+        if shake is not None:
+            extra += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            if shake.token is not None:
+                passed = without_protocols(passed)
+                if shake.protocols:
+                    extra += b"Sec-WebSocket-Protocol: " + shake.protocols + b"\r\n"
         if fields.chunked:
             framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
         elif fields.length or head.method in _WITH_BODY:
@@ -150,7 +160,7 @@ class Exchange:
                 b" HTTP/1.1\r\nHost: ",
                 fields.host if plan.keep_host and fields.host else target.host,
                 b"\r\n",
-                fields.passed,
+                passed,
                 extra,
                 b"" if permit.verified is None else permit.verified.head,
                 self._lines,
@@ -244,8 +254,37 @@ class Exchange:
         ]
 
     def switch(self, head: AnswerHead, rest: bytes, up: "Upstream") -> bool:
-        """Take a 101; False when nobody asked for it (safety.md D5)."""
-        return False
+        """Take a 101; False unless it is the right answer to a handshake that was asked for (safety.md D3, D5)."""
+        shake = self.permit.handshake
+        lines = head.rendered.split(b"\r\n")[1:]
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+        if shake is None or head.upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != shake.accept:
+            return False
+        self._first_byte_at = self._engine.monotonic()
+        self.status = 101
+        self.answered = True
+        answer = head.rendered + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        if shake.token is not None and b"sec-websocket-protocol" not in fields:
+            # A browser that offered subprotocols wants one chosen; the token itself is never said back.
+            answer += b"Sec-WebSocket-Protocol: bearer\r\n"
+        rsv1 = b"permessage-deflate" in fields.get(b"sec-websocket-extensions", b"")
+        down = self._down
+        down.write(answer + b"X-Request-Id: " + self._request_id + b"\r\n\r\n")
+        tunnel = Tunnel(self._engine, self.plan, self, down, up, rsv1=rsv1)
+        up.tunnel = tunnel
+        up.exchange = None
+        if rest:
+            tunnel.from_upstream(rest)
+        down.begin_tunnel(tunnel)
+        return True
+
+    def tunnel_over(self, up: "Upstream", reason: str, bytes_in: int, bytes_out: int) -> None:
+        """The tunnel has ended: give the connection up and write the record."""
+        self.up = None
+        up.tunnel = None
+        self._body_bytes, self._size_out = bytes_in, bytes_out
+        self.plan.pool.give(up, reusable=False)
+        self._finish(reason, gone=True)
 
     # --- (4) the body of the answer ---
 

@@ -19,6 +19,7 @@ from gateway.proxy.pairs import answer_pairs
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.pool import Link, Target
+    from gateway.proxy.tunnel import Tunnel
 
 MAX_HEAD = 64 * 1024
 MAX_HEADERS = 200
@@ -51,6 +52,7 @@ class Upstream(asyncio.Protocol):
         "reused",
         "target",
         "transport",
+        "tunnel",
         "writable",
         "write",
     )
@@ -62,6 +64,7 @@ class Upstream(asyncio.Protocol):
         self.target = target
         self.link = link
         self.exchange: Exchange | None = None
+        self.tunnel: Tunnel | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set in connection_made, before any use
         self.reused = False
         self.lost = False
@@ -85,6 +88,9 @@ class Upstream(asyncio.Protocol):
         self.write = transport.write
 
     def data_received(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.from_upstream(data)
+            return
         exchange = self.exchange
         if exchange is None:
             # Nobody asked: a late or forged answer for whoever comes next (safety.md G3).
@@ -110,6 +116,9 @@ class Upstream(asyncio.Protocol):
         self.lost = True
         if self.link is not None:
             self.link.close()
+        if self.tunnel is not None:
+            self.tunnel.upstream_lost()
+            return
         exchange = self.exchange
         if exchange is None:
             self.target.gone(self)
@@ -121,12 +130,16 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        if self.exchange is not None:
+        if self.tunnel is not None:
+            self.tunnel.upstream_full()
+        elif self.exchange is not None:
             self.exchange.upstream_full()
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self.exchange is not None:
+        if self.tunnel is not None:
+            self.tunnel.upstream_ready()
+        elif self.exchange is not None:
             self.exchange.upstream_ready()
 
     # --- what the exchange asks of us ---

@@ -51,6 +51,8 @@ class WebSocketOptions:
     token_from: tuple[str, ...] = ("bearer", "cookie", "subprotocol")
     idle: float | None = 600.0
     lifetime: float | None = None
+    max_message: int = 16 << 20
+    """Bytes of one message, over all its frames."""
 
 
 @dataclass(frozen=True, slots=True)

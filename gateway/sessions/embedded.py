@@ -31,8 +31,10 @@ _START = 10.0
 """Seconds until a server that says nothing has failed; one that says it is loading may take its time."""
 _STOP = 5.0
 _HEALTH_EVERY = 1.0
-_HUNG = 15.0
-"""Seconds without any answer until a server is killed and started again: longer than the worst fork or fsync."""
+_HUNG = 15
+"""Unanswered questions in a row, a second or more each, until a server is killed and started again. Counted and not
+timed, or a gateway that was itself suspended would wake up and shoot a healthy server.
+"""
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 5.0
 
 _REMEDY = (
@@ -219,13 +221,13 @@ class EmbeddedStore:
     async def _watch(self, process: asyncio.subprocess.Process, place: _Place) -> float:
         """Return how long the server lived, once it is dead; kill it when it hangs."""
         clock = asyncio.get_running_loop().time
-        began = heard = clock()
+        began = clock()
+        unanswered = 0
         death = asyncio.ensure_future(process.wait())
         try:
             while not death.done():
-                if await answers(place.socket) is not None:
-                    heard = clock()
-                elif clock() - heard > _HUNG:
+                unanswered = 0 if await answers(place.socket) is not None else unanswered + 1
+                if unanswered >= _HUNG:
                     _signal(process, signal.SIGKILL)
                 await asyncio.wait({death}, timeout=_HEALTH_EVERY)
         finally:

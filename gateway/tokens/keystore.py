@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gateway.errors import ConfigError
@@ -176,17 +176,7 @@ def _write(directory: Path, kept: tuple[Kept, ...]) -> None:
     """Replace the file by *kept*, whole or not at all."""
     path = directory / FILE
     beside = directory / f"{FILE}.tmp"
-    entries = [
-        {
-            "kid": one.kid,
-            "alg": one.alg,
-            "state": one.state,
-            "created": one.created,
-            "since": one.since,
-            "key": one.key,
-        }
-        for one in kept
-    ]
+    entries = [asdict(one) for one in kept]
     text = json.dumps({"version": _VERSION, "keys": entries}, indent=1).encode()
     try:
         beside.unlink(missing_ok=True)  # left by a crash; the lock is ours

@@ -102,12 +102,9 @@ def strict_json_object(raw: bytes, max_depth: int = MAX_DEPTH) -> dict[str, obje
     # Counting is enough for ordinary input; only what has many brackets needs the exact depth.
     if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(text) > max_depth:
         raise ValueError("nested too deeply")
-    try:
-        value, end = _DECODER.raw_decode(text) if text.startswith("{") else (None, -1)
-        if end != len(text):
-            value = _DECODER.decode(text)  # white space around it, or an error
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    value, end = _DECODER.raw_decode(text) if text.startswith("{") else (None, -1)
+    if end != len(text):
+        value = _DECODER.decode(text)  # white space around it, or an error
     if type(value) is not dict:
         raise ValueError("not an object")
     if "\\u" in text and not _encodable(value):

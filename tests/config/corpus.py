@@ -1,12 +1,12 @@
 """The corpus of broken files: `faults.txt` holds, for each case, the files and the exact message.
 
-    ### what is wrong                 the name of the case
-    $ NAME=value                      environment, optional
-    version: 1                        gateway.yaml
-    @@ users.yaml                     another file beside it, optional
-    users: {}
-    >>>                               what `gateway check` says
-    gateway.yaml:1:1: ...
+### what is wrong                 the name of the case
+$ NAME=value                      environment, optional
+version: 1                        gateway.yaml
+@@ users.yaml                     another file beside it, optional
+users: {}
+>>>                               what `gateway check` says
+gateway.yaml:1:1: ...
 """
 
 from pathlib import Path
@@ -31,7 +31,9 @@ def cases(text: str) -> list[Case]:
 def _case(text: str) -> Case:
     given, _, message = text.partition("\n>>>\n")
     title, *lines = given.split("\n")
-    environ, files, name = {}, {}, "gateway.yaml"
+    environ: dict[str, str] = {}
+    files: dict[str, str] = {}
+    name = "gateway.yaml"
     for line in lines:
         if line.startswith("$ "):
             variable, _, value = line.removeprefix("$ ").partition("=")

@@ -10,6 +10,7 @@ from gateway.clock import SystemClock
 from gateway.errors import StoreUnavailable
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed, FeedState
+from gateway.sessions.link import Argument, Link
 from gateway.sessions.outcomes import Created, Revoked
 from gateway.sessions.revocations import Entry, Kind, Revocations
 from gateway.sessions.store import SessionStore, connect
@@ -26,6 +27,10 @@ class MovableClock(SystemClock):
     def __init__(self) -> None:
         self.wall_skew = 0.0
         self.waited = 0.0
+
+    def put_forward(self, seconds: float) -> bool:
+        self.waited += seconds
+        return True
 
     def wall(self) -> float:
         return SystemClock.wall() + self.wall_skew
@@ -187,13 +192,23 @@ async def test_canaries_that_come_back_keep_it_fresh(one: Replica) -> None:
     assert one.feed.resyncs == 1  # by canaries alone
 
 
-async def test_a_canary_that_does_not_come_back_leads_to_a_full_read(one: Replica, two: Replica) -> None:
+async def test_a_canary_that_does_not_come_back_leads_to_a_full_read(
+    one: Replica, two: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after a failover to a primary whose ids are lower: a plain read would wait for ids that never come."""
-    two.feed._last_id = b"99999999999999-0"
+    read = two.feed._page
+
+    async def deaf(reader: Link, *block: Argument) -> tuple[int, list[Entry]]:
+        if not block:
+            return await read(reader)
+        await asyncio.sleep(0.01)
+        return 0, []
+
+    monkeypatch.setattr(two.feed, "_page", deaf)
+    before = two.feed.resyncs
     await one.feed.publish(Entry(Kind.SESSION, "s1"))
-    await asyncio.sleep(0.03)
-    two.clock.waited += 2
-    await eventually(lambda: two.feed.resyncs > 1)
+    await eventually(lambda: len(two.feed._sent) > 0)
+    await eventually(lambda: two.clock.put_forward(2) and two.feed.resyncs > before + 1)
     assert two.refuses("s1")
 
 

@@ -80,6 +80,22 @@ def test_an_open_key_file_is_closed_and_the_operator_warned(directory: Path) -> 
     assert keyring_in(directory, ALG, NOW).warnings == ()
 
 
+def test_an_open_key_file_that_cannot_be_closed_is_warned_about_each_time(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring_in(directory, ALG, NOW)
+    file = directory / keystore.FILE
+    file.chmod(0o644)
+
+    def not_ours(self: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", not_ours)
+    for _ in range(2):
+        (warning,) = keyring_in(directory, ALG, NOW).warnings
+        assert f"chmod 600 {file}" in warning
+
+
 def test_a_key_file_given_by_the_operator_is_only_warned_about(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     assert exposure(file) is None
@@ -234,6 +250,19 @@ def test_a_crash_before_the_rename_leaves_the_old_keys_and_the_next_start_mends_
     staged = stage(directory, ALG, NOW)
     assert on_disk(directory) == {kid: "current", staged: "next"}
     assert mode(directory / keystore.FILE) == 0o600
+
+
+def test_a_full_disk_leaves_the_old_keys_and_says_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring_in(directory, ALG, NOW)
+    before = (directory / keystore.FILE).read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        stage(directory, ALG, NOW)
+    assert (directory / keystore.FILE).read_bytes() == before
 
 
 def test_a_link_laid_in_the_way_is_not_followed(directory: Path, tmp_path: Path) -> None:

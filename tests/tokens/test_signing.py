@@ -321,6 +321,13 @@ def test_a_pattern_is_no_secret(secret: bytes) -> None:
     assert "openssl rand" in refusal(secret, "HS256")
 
 
+@pytest.mark.parametrize("length", [9, 12, 16])
+def test_a_repeated_pattern_is_no_secret_however_random_it_looks(length: int) -> None:
+    pattern = b"\x8fk3\xfeJx9Q\xa1zW7p\xe0L\x80"[:length]
+    assert f"repeats a pattern of {length} bytes" in refusal(pattern * 8, "HS256")
+    assert f"repeats a pattern of {length} bytes" in refusal((pattern * 8)[: 7 * length + 3], "HS256")
+
+
 def test_no_random_secret_is_ever_taken_for_a_placeholder() -> None:
     for _ in range(300):
         assert weakness(secrets.token_bytes(32), 32) is None
