@@ -258,6 +258,8 @@ class Gateway:
             wall=clock.wall,
             secrets=self.secrets,
             own_origins=effective.own_origins,
+            read_from=frozenset(config.tokens.read_from),
+            log_query=config.telemetry.log_query,
         )
         self.engine = engine = Engine(
             limits=self._limits(),

@@ -19,6 +19,7 @@ from gateway.head import Credentials, Fields, RequestHead
 from gateway.routing.rules import judge, wanted
 from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
 from gateway.routing.target import BadTarget, read
+from gateway.telemetry.masking import masked
 from gateway.tokens import csrf
 from gateway.tokens.cache import Verified
 from gateway.tokens.carriers import ACCESS_COOKIE, Unreadable, bearer, cookies
@@ -40,7 +41,7 @@ class Permit(NamedTuple):
     path: bytes
     """Path and query for the upstream, in canonical form."""
     log_path: bytes
-    """Canonical path as it was matched, without the query."""
+    """Canonical path as it was matched; with the masked query where the log wants it."""
     verified: Verified | None
     """Whose request it is; None for an anonymous one."""
     cookie: bytes
@@ -96,13 +97,19 @@ class Gate:
         wall: Callable[[], float],
         secrets: Secrets,
         own_origins: frozenset[bytes],
+        read_from: frozenset[str] = frozenset({"bearer", "cookie"}),
+        log_query: bool = False,
     ) -> None:
+        """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked."""
         self._match = routes.match
         self._check = tokens.check
         self._feed = feed
         self._wall = wall
         self._secrets = secrets
         self._own_origins = own_origins
+        self._by_bearer = "bearer" in read_from
+        self._by_cookie = "cookie" in read_from
+        self._log_query = log_query
 
     def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
         """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""
@@ -145,7 +152,8 @@ class Gate:
                 verified = judged
             elif rule.access is Access.REQUIRED:
                 return refuse("token_missing")._replace(route=route.name)
-        return Permit(route, rule, rewritten(match, path) + query, path, verified, credentials.cookie, handshake)
+        log_path = path + masked(query) if self._log_query and query else path
+        return Permit(route, rule, rewritten(match, path) + query, log_path, verified, credentials.cookie, handshake)
 
     def _judge(
         self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
@@ -179,9 +187,9 @@ class Gate:
             if isinstance(jar, Unreadable):
                 return refuse("bad_request", jar.reason)
             rest = jar.rest
-            if ACCESS_COOKIE in jar.ours:
+            if self._by_cookie and ACCESS_COOKIE in jar.ours:
                 cookie_token = jar.ours[ACCESS_COOKIE].encode("latin-1")
-        if fields.authorization is not None:
+        if self._by_bearer and fields.authorization is not None:
             found = bearer(fields.authorization)
             if isinstance(found, Unreadable):
                 return refuse("bad_request", found.reason)

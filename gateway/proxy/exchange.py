@@ -382,7 +382,7 @@ class Exchange:
         self._out = []
         self.status = refusal.status
         base = self._snapshot.base_path
-        oauth = self.permit.log_path.startswith(base + b"/")
+        oauth = self.head.target.startswith(base + b"/")
         close = self.close_after or not self._body_done
         answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body)
         self._size_out = len(answer)
