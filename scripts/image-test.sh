@@ -36,20 +36,21 @@ if [[ ${1:-} != inside ]]; then
     fi
 
     step "build"
+    store rm --all >/dev/null && store rmi --prune >/dev/null # what earlier runs left
     # This machine's way to the package index (pip's settings, certificates) is lent to the build, and not kept.
     lent=()
     for file in /etc/pip.conf /etc/ssl/certs; do [[ ! -e $file ]] || lent+=(--volume "$file:$file:ro"); done
     store bud --format docker --tag "$image" --build-arg "PYTHON_IMAGE=$base" "${lent[@]}" . >"$place/build.log" 2>&1 \
         || fail "the build"
-    exec unshare --mount --net --pid --fork --mount-proc --kill-child bash "$0" inside
+    exec unshare --mount --net --pid --fork --mount-proc --kill-child bash "$0" inside "$SECONDS"
 fi
 
 # From here on in namespaces of our own: the image's ports are free, a read-only root is one remount away, and whatever
 # was started here ends with this script.
+SECONDS=$2
 ip link set lo up
 container=$(store from --pull-never "$image")
 root=$(store mount "$container")
-touch "$root/run/.containerenv" # else buildah makes it, and takes it away again, at each run
 work=$(mktemp -d)
 trap 'store rm "$container" >/dev/null && rm -rf "$work"' EXIT
 
@@ -63,10 +64,10 @@ mapfile -t run < <(asked run)
 mapfile -t health < <(asked health)
 [[ $(asked user) == 65532:65532 && $(asked signal) == SIGTERM ]] || fail "user or stop signal"
 
-within() { store run --user 65532:65532 --volume "$work/etc:/etc/gateway:ro" --volume "$work/data:/var/lib/gateway" \
-    "$container" -- "$@"; }
+# The data directory is the volume that the image declares; buildah keeps one for the container.
+within() { store run --user 65532:65532 --volume "$work/etc:/etc/gateway:ro" "$container" -- "$@"; }
 password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
-mkdir "$work/etc" "$work/data" && chown 65532:0 "$work/data" && chmod 755 "$work" "$work/etc"
+mkdir "$work/etc" && chmod 755 "$work" "$work/etc"
 hash=$(within /app/bin/python -c 'import sys; from gateway.users.passwords import Hasher
 print(Hasher().hash(sys.argv[1]))' "$password")
 cat >"$work/etc/gateway.yaml" <<'YAML'
@@ -81,8 +82,9 @@ routes:
 YAML
 printf 'users:\n  alice: {password: "%s", roles: [user]}\n' "$hash" >"$work/etc/users.yaml"
 
-contents() { find "$root" -path "$root/var/lib/gateway" -prune -o \
-    -printf '%P %y %m %U:%G %s %T@ %C@ %l\n' | sort; }
+# Everything outside the data directory, with its times; less those of /run, where buildah itself writes.
+contents() { find "$root" -path "$root/var/lib/gateway" -prune -o -path "$root/run" -printf '%P %m %U:%G\n' \
+    -o -path "$root/run/.containerenv" -o -printf '%P %y %m %U:%G %s %T@ %C@ %l\n' | sort; }
 here=http://127.0.0.1:8080
 status() { curl --silent --output "$work/answer" --write-out '%{http_code}' "$@" || true; }
 
@@ -111,7 +113,6 @@ serve() {
 
     local pid
     pid=$(pgrep --uid 65532 --full '^/app/bin/python.* /app/bin/gateway run') || fail "$1: does not run as 65532"
-    [[ $1 != *read-only* ]] || mount -o remount,rw,bind "$root" # for buildah, which tidies up after itself
     kill -TERM "$pid"
     wait $buildah || fail "$1: SIGTERM ended it with $?"
     step "$1: SIGTERM ended it with 0"
@@ -123,9 +124,12 @@ contents >"$work/before"
 serve "writable root"
 contents >"$work/after"
 diff "$work/before" "$work/after" || fail "these were written outside the data directory"
-[[ -n $(ls -A "$work/data") ]] || fail "nothing in the data directory"
-step "nothing was written outside the data directory; in it: $(ls -A "$work/data" | tr '\n' ' ')"
+data=$(within ls -A /var/lib/gateway | tr '\n' ' ')
+[[ $data == *keys*store* ]] || fail "not in the data directory: keys and store; but $data"
+step "nothing was written outside the data directory; in it: $data"
 
-mount --bind "$root" "$root" && mount -o remount,ro,bind "$root"
+# /run stays as it is, for buildah; only root may write there.
+mount --bind "$root" "$root" && mount -t tmpfs -o mode=755 none "$root/run" && mount -o remount,ro,bind "$root"
+if within /app/bin/python -c 'open("/tmp/x", "w")' 2>/dev/null; then fail "the root is not read-only"; fi
 serve "read-only root"
 echo "image-test: passed in $SECONDS s"

@@ -72,6 +72,8 @@ class Stage:
         core = self.options.proxy_core
         with Program(peer.name, launch.argv, cpu=core, directory=directory, env=launch.env) as program:
             program.await_ready(lambda: answers(port))
+            if launch.ready is not None:
+                program.await_ready(launch.ready)
             yield program, port
 
     def fit(self, peers: Sequence[Peer], left_out: dict[str, str]) -> list[Peer]:

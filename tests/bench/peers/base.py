@@ -38,6 +38,8 @@ class Launch:
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[], bool] | None = None
+    """Asked until it says yes, after the port accepts connections; None when that is enough."""
 
 
 @dataclass(frozen=True, slots=True)

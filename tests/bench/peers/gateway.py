@@ -1,5 +1,6 @@
 """Our gateway, started as its users start it, from a generated `gateway.yaml`."""
 
+import http.client
 import sys
 from pathlib import Path
 
@@ -60,11 +61,12 @@ def _launch(place: Place) -> Launch:
     if command is None:
         raise FileNotFoundError(_INSTALL)
     material = place.material
+    admin = free_port()
     tls = f"  tls: [{{certificate_file: {material.certificate}, key_file: {material.certificate_key}}}]"
     conf = fill(
         _YAML,
         PORT=place.port,
-        ADMIN=free_port(),
+        ADMIN=admin,
         DATA=place.kept,
         CONNECTIONS=place.most_connections + 100,
         TLS=tls if place.tls else "",
@@ -77,7 +79,20 @@ def _launch(place: Place) -> Launch:
         ROLE=ROLE,
         UPSTREAM=place.upstream,
     )
-    return Launch([*command, "run", "-c", str(place.file("gateway.yaml", conf))])
+    return Launch(
+        [*command, "run", "-c", str(place.file("gateway.yaml", conf))],
+        # A store that is new cuts off all older tokens; ready means that this has happened.
+        ready=lambda: _is_ready(admin),
+    )
+
+
+def _is_ready(admin: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 _INSTALL = ".venv/bin/pip install -e '.[embedded]'"

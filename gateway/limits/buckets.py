@@ -1,0 +1,71 @@
+"""Token buckets for many keys: each may act `rate` times a second, and `burst` times at once after a pause.
+
+A bucket is one number, the time at which it will be full again (the generic cell rate algorithm, ITU-T I.371, turned
+round). A key without an entry has a full bucket, so nothing is kept for those who do nothing.
+
+Memory is bounded without losing anything that counts: entries stand in the order of their last use, and one that was
+not used for `burst / rate` seconds is full and goes. Only when more than `entries` keys are busy within that time does
+the longest unused one get its bucket filled early.
+"""
+
+from collections import OrderedDict
+
+# Sums of floats stray: a wait shorter than this is rounding, not a reason to refuse.
+_ROUNDING = 1e-6
+
+
+class Buckets:
+    """Buckets by key, for one thread; *now* is any clock that does not go back, in seconds."""
+
+    __slots__ = ("_entries", "_full_at", "_interval", "_slack", "burst", "rate")
+
+    def __init__(self, rate: float, burst: int, *, entries: int = 50_000) -> None:
+        """Refill *rate* tokens a second up to *burst*; 50,000 entries take about 10 MiB.
+
+        Raises:
+            ValueError: nothing could ever pass.
+        """
+        if rate <= 0 or burst < 1 or entries < 1:
+            raise ValueError(f"a bucket needs a rate above 0, a burst and entries of at least 1: {rate, burst, entries}")
+        self.rate = rate
+        self.burst = burst
+        self._interval = 1 / rate
+        self._slack = (burst - 1) / rate
+        self._entries = entries
+        self._full_at: OrderedDict[str | bytes, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, key: str | bytes, now: float) -> float:
+        """Take one token and return 0, or take nothing and return the seconds until there is one."""
+        full_at = self._full_at.get(key)
+        if full_at is None or full_at < now:
+            full_at = now
+        else:
+            wait = full_at - now - self._slack
+            if wait > _ROUNDING:
+                return wait
+        self._full_at[key] = full_at + self._interval
+        self._full_at.move_to_end(key)
+        self._forget(now)
+        return 0.0
+
+    def wait(self, key: str | bytes, now: float) -> float:
+        """Return the seconds until *key* may take a token, 0 for at once; takes nothing."""
+        full_at = self._full_at.get(key)
+        if full_at is None:
+            return 0.0
+        wait = full_at - now - self._slack
+        return wait if wait > _ROUNDING else 0.0
+
+    def _forget(self, now: float) -> None:
+        """Drop the longest unused entries: two that are full, so that the table shrinks, and one if it is too large."""
+        table = self._full_at
+        for _ in range(2):
+            key = next(iter(table))
+            if table[key] > now:
+                break
+            del table[key]
+        if len(table) > self._entries:
+            table.popitem(last=False)
