@@ -29,6 +29,9 @@ from gateway.websocket import Handshake, read_handshake
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """Methods that change nothing and so need no forgery check (RFC 9110 section 9.2.1)."""
+_MAX_KEPT = 4096
+"""Targets whose way is remembered; a few MiB at most, with _MAX_KEPT_TARGET bytes each."""
+_MAX_KEPT_TARGET = 256
 _NEVER = frozenset((b"TRACE", b"CONNECT"))
 """TRACE would echo credentials, CONNECT would make an open proxy."""
 
@@ -48,6 +51,15 @@ class Permit(NamedTuple):
     """The client's cookies without the gateway's own; b"" when none are left."""
     handshake: Handshake | None = None
     """A WebSocket is to be opened; only on routes that allow it."""
+
+
+class Way(NamedTuple):
+    """Where a target leads."""
+
+    route: Route
+    rule: Rule
+    upstream_path: bytes
+    log_path: bytes
 
 
 class Pending(NamedTuple):
@@ -107,6 +119,7 @@ class Gate:
         self._wall = wall
         self._secrets = secrets
         self._own_origins = own_origins
+        self._ways: dict[tuple[bytes, bytes, bytes], Way] = {}
         self._by_bearer = "bearer" in read_from
         self._by_cookie = "cookie" in read_from
         self._log_query = log_query
@@ -114,25 +127,11 @@ class Gate:
     def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
         """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""
         method, raw, _, fields, _ = head
-        target = read(raw)
-        if isinstance(target, BadTarget):
-            return refuse(target.code, target.reason)
-        path, query, authority, encoded_slash = target
-        if path == b"*":
-            return Answered(204) if method == b"OPTIONS" else refuse("bad_request", "asterisk_form")
-        if method in _NEVER:
-            return refuse("method_not_allowed", "never")
-        if authority is not None and authority != fields.host:
-            return refuse("bad_request", "authority")
-
-        match = self._match(method, fields.host, path)
-        if isinstance(match, NoRoute):
-            return refuse("no_route")
-        if isinstance(match, MethodNotAllowed):
-            return refuse("method_not_allowed", allow=match.allow)
-        route, rule, _ = match
-        if encoded_slash and not route.options.allow_encoded_slash:
-            return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
+        key = (method, fields.host, raw)
+        way = self._ways.get(key) or self._way(key)
+        if type(way) is not Way:
+            return way
+        route, rule, upstream_path, log_path = way
 
         credentials = fields.credentials or self._credentials(fields)
         handshake: Handshake | None = None
@@ -152,8 +151,37 @@ class Gate:
                 verified = judged
             elif rule.access is Access.REQUIRED:
                 return refuse("token_missing")._replace(route=route.name)
-        log_path = path + masked(query) if self._log_query and query else path
-        return Permit(route, rule, rewritten(match, path) + query, log_path, verified, credentials.cookie, handshake)
+        # `tuple.__new__` makes the same Permit at a third of the price of calling the class.
+        return tuple.__new__(Permit, (route, rule, upstream_path, log_path, verified, credentials.cookie, handshake))
+
+    def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Refusal | Answered:
+        """Read a target and find its route: a pure function of method, host and target, so good answers are kept."""
+        method, host, raw = key
+        target = read(raw)
+        if isinstance(target, BadTarget):
+            return refuse(target.code, target.reason)
+        path, query, authority, encoded_slash = target
+        if path == b"*":
+            return Answered(204) if method == b"OPTIONS" else refuse("bad_request", "asterisk_form")
+        if method in _NEVER:
+            return refuse("method_not_allowed", "never")
+        if authority is not None and authority != host:
+            return refuse("bad_request", "authority")
+        match = self._match(method, host, path)
+        if isinstance(match, MethodNotAllowed):
+            return refuse("method_not_allowed", allow=match.allow)
+        if isinstance(match, NoRoute):
+            return refuse("no_route")
+        route = match.route
+        if encoded_slash and not route.options.allow_encoded_slash:
+            return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
+        log_path = path + masked(query) if self._log_query else path
+        way = Way(route, match.rule, rewritten(match, path) + query, log_path)
+        if len(raw) <= _MAX_KEPT_TARGET:
+            if len(self._ways) >= _MAX_KEPT:
+                self._ways.clear()
+            self._ways[key] = way
+        return way
 
     def _judge(
         self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
@@ -164,8 +192,9 @@ class Gate:
             return refuse("store_unavailable", "feed_cold", retry_after=2) if waited else Pending(self._feed.synced)
         assert credentials.token is not None
         verified = self._check(credentials.token, self._wall())
-        if isinstance(verified, Invalid):
+        if type(verified) is Invalid:
             return refuse(verified.code, verified.reason)
+        assert type(verified) is Verified
         identity = verified.identity
         if credentials.cookie_token is not None and self._disagree(identity.session, credentials.cookie_token):
             return refuse("bad_request", "two_tokens")

@@ -92,14 +92,16 @@ def forced_doors(room: str, source: str) -> list[str]:
 
 def permits_made(source: str) -> int:
     """Count the places where *source* makes a Permit."""
-    return sum(
-        isinstance(node, ast.Call)
-        and (
-            (isinstance(node.func, ast.Name) and node.func.id == "Permit")
-            or (isinstance(node.func, ast.Attribute) and node.func.attr in ("Permit", "_make"))
-        )
-        for node in ast.walk(ast.parse(source))
-    )
+    return sum(isinstance(node, ast.Call) and _makes_permit(node) for node in ast.walk(ast.parse(source)))
+
+
+def _makes_permit(call: ast.Call) -> bool:
+    """Say whether *call* is Permit(…), x.Permit(…), Permit._make(…) or tuple.__new__(Permit, …)."""
+    names = {node.id for node in ast.walk(call.func) if isinstance(node, ast.Name)}
+    attributes = {node.attr for node in ast.walk(call.func) if isinstance(node, ast.Attribute)}
+    if "Permit" in names | attributes:
+        return True
+    return "__new__" in attributes and any(isinstance(arg, ast.Name) and arg.id == "Permit" for arg in call.args)
 
 
 MODULES = [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -153,6 +155,8 @@ def test_a_planted_forced_door_is_seen() -> None:
     assert forced_doors("proxy", "import redis.asyncio as redis") == ["redis"]
 
 
-@pytest.mark.parametrize("source", ["Permit(1, 2)", "gate.Permit(route)", "Permit._make(values)"])
+@pytest.mark.parametrize(
+    "source", ["Permit(1, 2)", "gate.Permit(route)", "Permit._make(values)", "tuple.__new__(Permit, values)"]
+)
 def test_a_planted_permit_is_seen(source: str) -> None:
     assert permits_made(source) == 1

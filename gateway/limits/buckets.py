@@ -9,6 +9,7 @@ the longest unused one get its bucket filled early.
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 # Sums of floats stray: a wait shorter than this is rounding, not a reason to refuse.
 _ROUNDING = 1e-6
@@ -17,7 +18,7 @@ _ROUNDING = 1e-6
 class Buckets:
     """Buckets by key, for one thread; *now* is any clock that does not go back, in seconds."""
 
-    __slots__ = ("_entries", "_full_at", "_interval", "_slack", "burst", "rate")
+    __slots__ = ("_entries", "_full_at", "_interval", "_slack")
 
     def __init__(self, rate: float, burst: int, *, entries: int = 50_000) -> None:
         """Refill *rate* tokens a second up to *burst*; 50,000 entries take about 10 MiB.
@@ -26,13 +27,18 @@ class Buckets:
             ValueError: nothing could ever pass.
         """
         if rate <= 0 or burst < 1 or entries < 1:
-            raise ValueError(f"a bucket needs a rate above 0, a burst and entries of at least 1: {rate, burst, entries}")
-        self.rate = rate
-        self.burst = burst
+            raise ValueError(
+                f"a bucket needs a rate above 0, a burst and entries of at least 1: {rate, burst, entries}"
+            )
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
         self._entries = entries
         self._full_at: OrderedDict[str | bytes, float] = OrderedDict()
+
+    @property
+    def used(self) -> Collection[str | bytes]:
+        """Keys with an entry, as a live view: a key that is not among them has a full bucket."""
+        return self._full_at
 
     def __len__(self) -> int:
         return len(self._full_at)

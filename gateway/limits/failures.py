@@ -17,22 +17,27 @@ _MAPPED = bytes(10) + b"\xff\xff"
 class FailedTokens:
     """Failed verifications per client address, an IPv6 address counting as its /64."""
 
-    __slots__ = ("_buckets",)
+    __slots__ = ("_buckets", "_failed")
 
     def __init__(self, burst: int = 60, rate: float = 10.0, *, entries: int = 50_000) -> None:
         """Allow *burst* failures at once and *rate* a second after that."""
         self._buckets = Buckets(rate, burst, entries=entries)
+        self._failed = self._buckets.used
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._failed)
 
     def is_spent(self, address: str, now: float) -> bool:
         """Whether *address* has to wait before another token of it is verified."""
-        return self._buckets.wait(address if ":" not in address else network(address), now) > 0
+        failed = self._failed
+        if not failed:
+            return False
+        key = network(address) if ":" in address else address
+        return key in failed and self._buckets.wait(key, now) > 0
 
     def spend(self, address: str, now: float) -> None:
         """Count a token from *address* that failed verification."""
-        self._buckets.take(address if ":" not in address else network(address), now)
+        self._buckets.take(network(address), now)
 
     def retry_after(self, address: str, now: float) -> int:
         """Return the whole seconds until *address* may try again, at least 1: for `Retry-After`."""

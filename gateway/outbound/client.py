@@ -60,7 +60,7 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
 )
 REASONS = frozenset((*(reason for _, reason in _ERRORS), "timeout", "too_large", "closed", "local"))
 
-_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 """Errors of connecting that say nothing about the other side: this process or machine has run out of something."""
 
 
@@ -76,7 +76,7 @@ class Outbound:
         self,
         url: str,
         *,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 - one deadline over everything belongs to the call's contract
         max_bytes: int,
         headers: Mapping[str, str] | None = None,
         ssl: SSLContext | None = None,
@@ -138,7 +138,7 @@ class Outbound:
             if unix:
                 connector = aiohttp.UnixConnector(unix, limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE)
             else:
-                # Names are resolved anew for each connection, as forwarding does it, so that both meet the same machine.
+                # Names are resolved anew for each connection, as forwarding does it, so both meet the same machine.
                 connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE, use_dns_cache=False)
             session = self._sessions[unix] = aiohttp.ClientSession(
                 connector=connector,

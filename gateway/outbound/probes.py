@@ -47,7 +47,7 @@ class Client(Protocol):
         self,
         url: str,
         *,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 - one deadline over everything belongs to the call's contract
         max_bytes: int,
         headers: Mapping[str, str] | None = None,
         ssl: SSLContext | None = None,

@@ -21,7 +21,8 @@ class AnswerHead(NamedTuple):
     """The upstream will not answer again on this connection."""
     upgrade: bytes | None
     rendered: bytes
-    """Status line and the fields that go on to the client, each ended by CRLF; framing is added by the exchange."""
+    """Status line and the fields that go on to the client, each ended by CRLF; with Content-Length when it is
+    known; what else frames the body is added by the exchange."""
 
 
 def read_answer(
@@ -67,4 +68,7 @@ def read_answer(
         return None
     if named:
         passed = without(passed, named)
+    if length >= 0 and status >= 200 and status != 204:
+        # RFC 9110 section 8.6 forbids it on 1xx and 204; on HEAD and 304 it tells what GET would have got.
+        passed.append(b"Content-Length: %d\r\n" % length)
     return AnswerHead(status, length, chunked, close, upgrade, text + b"".join(passed))

@@ -5,6 +5,8 @@ from http import HTTPStatus
 
 from gateway.errors import Refusal, extra_headers, oauth_error, problem
 
+BODILESS = frozenset((204, 304))
+"""Statuses without a body, whatever the fields say (RFC 9112 section 6.3)."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")

@@ -12,7 +12,10 @@ served strictly in order and a client cannot pile up work. The states, and what 
 """
 
 import asyncio
+import contextlib
 import re
+import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -42,7 +45,8 @@ _VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))
 _METHOD = re.compile(rb"[A-Z][A-Z-]{0,19}")
 _START = re.compile(rb"[A-Z]")
-_BARE_LF = re.compile(rb"(?:^|[^\r])\n")
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing sends RST and forgets what is unsent."""
 
 MAX_HELD = 64 * 1024
 """Bytes of further requests held while one is in work, and of a body held while its upstream is being connected."""
@@ -60,6 +64,7 @@ class Downstream(asyncio.Protocol):
         "_body",
         "_buffer",
         "_discarded",
+        "_ended",
         "_engine",
         "_fields",
         "_forwarded",
@@ -67,8 +72,10 @@ class Downstream(asyncio.Protocol):
         "_pairs",
         "_parser",
         "_paused",
+        "_plain_host",
         "_running",
         "_task",
+        "_unsent",
         "address",
         "bucket",
         "deadline",
@@ -103,11 +110,14 @@ class Downstream(asyncio.Protocol):
         self._fields: Fields | None = None
         self._kinds: FieldKinds | None = None
         self._forwarded: Forwarded | None = None
+        self._plain_host: bytes | None = None
         self._buffer = b""
         self._body: BodyFraming | None = None
         self._paused = False
         self._running = False
+        self._ended = False
         self._discarded = 0
+        self._unsent = 0
         self._task: asyncio.Task[None] | None = None
         self.address = ""
 
@@ -148,7 +158,7 @@ class Downstream(asyncio.Protocol):
             elif state == LINGER:
                 self._discarded += len(data)
                 if self._discarded > LINGER_BYTES:
-                    self.abort()
+                    self._pause()
         except Exception as error:  # a bug must end this connection, not the loop
             self._engine.fault("downstream", error)
             self.abort()
@@ -157,8 +167,9 @@ class Downstream(asyncio.Protocol):
         if self.state == TUNNEL and self.tunnel is not None:
             return self.tunnel.client_eof() and not self.secure
         if self.state == WAIT:
-            # Some clients close their sending side once the request is out; they still want the answer.
-            if self.exchange is not None:
+            # Some clients close their sending side once the requests are out; they still want the answers.
+            self._ended = True
+            if self.exchange is not None and not self._buffer:
                 self.exchange.close_after = True
             return not self.secure
         return False
@@ -183,7 +194,7 @@ class Downstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._engine.wheel.watch(self, self._engine.wheel.now + ticks(self._engine.limits.write_idle))
+        self._watch_reader()
         if self.tunnel is not None:
             self.tunnel.client_full()
         elif self.exchange is not None:
@@ -195,23 +206,41 @@ class Downstream(asyncio.Protocol):
             self.tunnel.client_ready()
         elif self.exchange is not None:
             self.exchange.client_ready()
+        elif self.state == WAIT and self._task is None:
+            self.finished(close=self._ended and not self._buffer)  # it was put off until the client had read
 
     def expire(self) -> None:
         """The deadline has passed: of a head, a body, an idle connection, an unread answer, or of the exchange."""
-        engine = self._engine
-        if self.state == IDLE:
-            self.transport.close()
+        if self.state == TUNNEL and self.tunnel is not None:
+            self.tunnel.expire()
+        elif not self.writable or self.state == LINGER:
+            self._expire_reader()
+        elif self.state == IDLE:
+            self._close()
         elif self.state == HEAD:
             self._refuse(None, refuse("request_timeout", "head"), close=True)
-        elif self.state == TUNNEL and self.tunnel is not None:
-            self.tunnel.expire()
-        elif self.exchange is not None and self.writable:
-            if self.state == BODY and self.exchange.waits_for_body():
-                self.exchange.fail(refuse("request_timeout", "body"))
-            else:
-                self.exchange.expire(engine.wheel.now)
-        else:
+        elif self.exchange is None:
             self.abort()
+        elif self.state == BODY and self.exchange.waits_for_body():
+            self.exchange.fail(refuse("request_timeout", "body"))
+        else:
+            self.exchange.expire(self._engine.wheel.now)
+
+    def _watch_reader(self) -> None:
+        """Give the client some time to read of what is ready for it."""
+        self._unsent = self.transport.get_write_buffer_size()
+        self._engine.wheel.watch(self, self._engine.wheel.now + ticks(self._engine.limits.write_idle))
+
+    def _expire_reader(self) -> None:
+        """A client that reads slowly may go on; one that has stopped reading, or has it all, may not."""
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self._watch_reader()
+        elif unsent:
+            self.abort()
+        else:
+            self.state = CLOSED
+            self.transport.abort()
 
     # --- heads ---
 
@@ -221,8 +250,8 @@ class Downstream(asyncio.Protocol):
         try:
             while data and self.state <= HEAD:
                 self._buffer = b""
-                if data[:2] == b"\r\n":
-                    data = data[2:]  # an empty line before a request is forgiven (RFC 9112 section 2.2)
+                if data[0] == 13:
+                    data = self._behind_empty_line(data)
                     continue
                 end = data.find(b"\r\n\r\n") + 4
                 if end < 4 or end > self._engine.limits.head:
@@ -233,9 +262,19 @@ class Downstream(asyncio.Protocol):
         finally:
             self._running = False
 
+    def _behind_empty_line(self, data: bytes) -> bytes:
+        """Return what follows an empty line before a request, which is forgiven once (RFC 9112 section 2.2)."""
+        if data == b"\r":
+            self._buffer = data
+            return b""
+        if data[1] != 10 or data[2:3] == b"\r":
+            self._refuse(None, refuse("bad_request", "request_line"), close=True)
+            return b""
+        return data[2:]
+
     def _partial(self, data: bytes) -> None:
         limits = self._engine.limits
-        if _START.match(data) is None or _BARE_LF.search(data) is not None or b"\x00" in data:
+        if _START.match(data) is None or data.count(b"\n") != data.count(b"\r\n") or b"\x00" in data:
             self._refuse(None, refuse("bad_request", "request_line"), close=True)
         elif len(data) >= limits.url + 32 and b"\n" not in data[: limits.url + 32]:
             self._refuse(None, refuse("url_too_long"), close=True)
@@ -268,7 +307,7 @@ class Downstream(asyncio.Protocol):
                 return
             fields = read
         assert self._forwarded is not None
-        head = RequestHead(line[0], line[1], minor, fields, self._forwarded.peer)
+        head = tuple.__new__(RequestHead, (line[0], line[1], minor, fields, self._forwarded.peer))
         if len(line[1]) > engine.limits.url:
             self._refuse(head, refuse("url_too_long"), close=True)
             return
@@ -304,7 +343,13 @@ class Downstream(asyncio.Protocol):
         )
         if isinstance(fields, Refusal):
             return fields
-        self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
+        if fields.forwarded_for is not None or fields.forwarded_proto is not None:
+            # A trusted proxy may speak for another client with every request.
+            self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
+            self._plain_host = None
+        elif fields.host != self._plain_host or self._forwarded is None:
+            self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
+            self._plain_host = fields.host
         self._fields = None
         if fields.length or fields.chunked:
             # The parser now waits for a body that it will not get: bodies are framed here.
@@ -314,22 +359,28 @@ class Downstream(asyncio.Protocol):
         return fields
 
     def _decide(self, head: RequestHead, snapshot: Snapshot, *, waited: bool) -> None:
-        verdict = snapshot.gate.admit(head, waited=waited)
+        try:
+            verdict = snapshot.gate.admit(head, waited=waited)
+        except Exception as error:  # whatever broke in a decision, the decision is no (identity.md 4, 171)
+            self._engine.fault("gate", error)
+            verdict = refuse("internal_error", "gate")
         if type(verdict) is Permit:
             plan = snapshot.plans[verdict.route]
             limit = plan.body_limit if verdict.rule.body_limit is None else verdict.rule.body_limit
             if head.fields.length > limit:
                 self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
                 return
-            assert self._forwarded is not None
-            exchange = Exchange(self._engine, snapshot, self, head, verdict, plan, self._forwarded.lines, limit)
+            exchange = Exchange(self._engine, self, head, verdict, plan)
             self.exchange = exchange
             exchange.start()
             if self.state == BODY and self.exchange is exchange:
                 self._begin_body(exchange, head)
         elif isinstance(verdict, Refusal):
-            self._refuse(head, verdict)
+            # A byte that no target has (a line feed, say) may mean that somebody else saw the head end there.
+            self._refuse(head, verdict, close=verdict.reason == "target_byte")
         elif isinstance(verdict, Pending):
+            wheel = self._engine.wheel
+            wheel.watch(self, wheel.now + ticks(self._engine.limits.head_timeout))
             self._task = asyncio.get_running_loop().create_task(self._wait(verdict, head, snapshot))
         else:
             assert isinstance(verdict, Answered)
@@ -342,10 +393,15 @@ class Downstream(asyncio.Protocol):
             self._engine.fault("pending", error)
         self._task = None
         if self.state in (BODY, WAIT):
-            self._decide(head, snapshot, waited=True)
-            self._proceed()
+            try:
+                self._decide(head, snapshot, waited=True)
+                self._go_on()
+            except Exception as error:  # as in data_received
+                self._engine.fault("downstream", error)
+                self.abort()
 
     def _begin_body(self, exchange: Exchange, head: RequestHead) -> None:
+        self._resume()  # the verdict may have taken so long that too much was held
         held, self._buffer = self._buffer, b""
         if held:
             self._take_body(held)
@@ -383,6 +439,12 @@ class Downstream(asyncio.Protocol):
     def writelines(self, pieces: list[bytes]) -> None:
         self.transport.writelines(pieces)
 
+    @property
+    def forwarded_lines(self) -> bytes:
+        """The forwarding fields for the request in work."""
+        assert self._forwarded is not None
+        return self._forwarded.lines
+
     def hold_body(self) -> None:
         """Stop reading: the upstream cannot take more."""
         self._pause()
@@ -412,6 +474,10 @@ class Downstream(asyncio.Protocol):
         if close or self._engine.draining:
             self._close()
             return
+        if not self.writable:
+            # The client has yet to read this answer; until then it gets no other, or they would pile up here.
+            self.state = WAIT
+            return
         self.state = IDLE
         engine = self._engine
         self.deadline = deadline = engine.wheel.now + engine.keep_alive
@@ -420,25 +486,31 @@ class Downstream(asyncio.Protocol):
         if self._paused:
             self._resume()
         if self._buffer and not self._running:
-            self._take(self._buffer)
+            self._go_on()
 
     def abort(self) -> None:
         """Break the connection: no clean end, so that a cut answer cannot pass for a whole one."""
         self.state = CLOSED
+        # An answer to HTTP/1.0 may have no other end than the connection's, so that end must not look like one.
+        with contextlib.suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
     def linger(self) -> None:
         """Say no more, and read on for a moment: closing with unread bytes would destroy our answer on its way."""
         self.state = LINGER
         self._buffer = b""
-        wheel = self._engine.wheel
-        wheel.watch(self, wheel.now + ticks(LINGER_SECONDS))
+        self._watch_reader()
+        if not self._unsent:
+            wheel = self._engine.wheel
+            wheel.watch(self, wheel.now + ticks(LINGER_SECONDS))
         self._resume()
         if not self.secure and self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _close(self) -> None:
         self.state = LINGER
+        self._watch_reader()
         self.transport.close()
 
     # --- our own answers ---
@@ -450,12 +522,13 @@ class Downstream(asyncio.Protocol):
         base = engine.snapshot.base_path
         oauth = head is not None and (head.target.startswith(base + b"/") or head.target == base)
         unread = self.state == BODY and not self._skip_body()
+        in_doubt = close
         close = close or unread or (head is not None and head.fields.close) or engine.draining
         bodiless = head is not None and head.method == b"HEAD"
         answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless)
         self.transport.write(answer)
         self._record(head, refusal.status, len(answer), request_id, refusal)
-        if unread or (close and head is None):
+        if unread or in_doubt:
             self.linger()
         else:
             self.finished(close=close)
@@ -508,12 +581,15 @@ class Downstream(asyncio.Protocol):
 
     # --- reading ---
 
-    def _proceed(self) -> None:
-        """After a verdict that took time: go on with what has arrived meanwhile."""
-        if self.state == IDLE and self._buffer:
+    def _go_on(self) -> None:
+        """Take what has been held back; a client that has closed its side is done when nothing is left of that."""
+        if self._buffer and self.state <= HEAD:
             self._take(self._buffer)
-        elif self._paused and self.state == BODY and self.exchange is None:
-            self._resume()
+        if self._ended:
+            if self.state <= BODY:
+                self._close()  # the rest of this request will never come
+            elif self.exchange is not None and not self._buffer:
+                self.exchange.close_after = True
 
     def _pause(self) -> None:
         if not self._paused and not self.transport.is_closing():

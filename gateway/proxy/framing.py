@@ -16,6 +16,8 @@ MAX_CHUNK_LINE = 256
 """Bytes of one chunk-size line with its extensions; nginx and Envoy stop in the same order of magnitude."""
 MAX_FRAMING = 16 * 1024
 """Framing bytes a body may carry beyond its fair share (see `Chunked`): tiny chunks and long extensions burn CPU."""
+PER_READ = 64
+"""Framing bytes that each read brings along: a sender of one small chunk at a time pays for it with a segment."""
 MAX_TRAILERS = 8 * 1024
 """Bytes of the trailer section, which is read and dropped."""
 
@@ -62,7 +64,8 @@ class Chunked:
     """The chunked coding: payload out, sizes, extensions and trailers dropped.
 
     Framing is bounded by an account: each payload byte pays for one framing byte, and the account starts with
-    MAX_FRAMING. So a body of one-byte chunks is refused soon, while any sensible sender never notices.
+    MAX_FRAMING and gets PER_READ with every read. So a flood of one-byte chunks is refused soon, while any sensible
+    sender never notices.
     """
 
     __slots__ = ("_credit", "_left", "_line", "_state", "_trailers")
@@ -81,6 +84,7 @@ class Chunked:
         pieces: list[bytes] = []
         at = 0
         size = len(data)
+        self._credit += PER_READ
         while at < size:
             if self._state == self._DATA:
                 take = min(self._left, size - at)

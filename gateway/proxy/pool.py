@@ -86,6 +86,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.targets = tuple(targets)
+        self._only = self.targets[0] if len(self.targets) == 1 else None
         self._engine = engine
         self._balancer = balancer
         self._limits = limits
@@ -100,7 +101,9 @@ class Pool:
 
     def take(self, exchange: Exchange, *, fresh: bool = False) -> None:
         """Give *exchange* a connection, now or later, by `connected` or `unreachable`; *fresh* forbids an idle one."""
-        target = self._pick(exchange)
+        target = self._only
+        if target is None or not target.healthy:
+            target = self._pick(exchange)
         if target is None:
             exchange.unreachable(refuse("no_healthy_target", self.name, retry_after=2))
             return
@@ -196,7 +199,7 @@ class Pool:
             raise
         self._tasks.pop(exchange, None)
         target.inflight += 1
-        exchange.connected(up)
+        exchange.connected_late(up)
 
     def _failed(self, exchange: Exchange, target: Target, error: Exception) -> None:
         """Nothing was sent, so another target may be asked whatever the method."""

@@ -12,6 +12,7 @@ import httptools
 
 from gateway.head import Peer
 from gateway.proxy.answer import AnswerHead, read_answer
+from gateway.proxy.answers import BODILESS
 from gateway.proxy.engine import Engine
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError, UntilClose
 from gateway.proxy.pairs import answer_pairs
@@ -168,10 +169,6 @@ class Upstream(asyncio.Protocol):
         assert self.link is not None
         self.link.introduce(request_id, peer.address, peer.secure)
 
-    def told(self) -> tuple[str, str, str]:
-        """Return what the built-in application says for the log: (subject, refusal code, reason)."""
-        return ("", "", "") if self.link is None else self.link.told()
-
     def discard(self) -> None:
         """Close for good."""
         if not self.lost:
@@ -253,15 +250,13 @@ class Upstream(asyncio.Protocol):
         return head
 
     def _answer(self, exchange: "Exchange", head: AnswerHead, rest: bytes) -> None:
-        exchange.answer(head)
         status, length, chunked, close, _, _ = head
-        if length == len(rest) or exchange.no_body or status == 204 or status == 304:
-            # The common case, the whole answer in one read, or an answer that has no body by definition.
-            if exchange.no_body or status == 204 or status == 304:
-                close = close or rest != b""
-            elif rest:
-                exchange.answer_body([rest])
-            self._end(exchange, reusable=not close)
+        if length == len(rest) and status not in BODILESS and not exchange.no_body:
+            exchange.answer_whole(head, rest, self, reusable=not (close or self.lost))
+            return
+        exchange.answer(head)
+        if exchange.no_body or status in BODILESS:
+            self._end(exchange, reusable=not close and not rest)
             return
         self._body = body = Counted(length) if length >= 0 else Chunked() if chunked else UntilClose()
         self._complete = not close

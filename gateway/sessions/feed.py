@@ -15,7 +15,6 @@ After a full read, entries that this process holds and the stream has lost (a fa
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from enum import Enum
 from typing import Protocol
 
@@ -175,9 +174,8 @@ class Feed:
         finally:
             for task in tasks:
                 task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError, StoreUnavailable):
-                    await task
+            # Not awaited one by one with their cancellation suppressed: that would swallow our own, and stop never.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def resync(self, reader: Link) -> list[Entry]:
         """Read the whole stream; return the entries that it should hold and does not.
