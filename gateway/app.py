@@ -453,7 +453,7 @@ class Gateway:
 
     def _tick(self) -> None:
         """Each turn of the wheel: write the log, and look whether the revocations can still be trusted."""
-        self.recorder.flush()
+        self.recorder.push()
         self.cold = not self.feed.is_ready
 
     def _exposition(self) -> tuple[bytes, str]:

@@ -16,6 +16,8 @@ from gateway.telemetry.record import Record
 BATCH = 64
 REMEMBERED = 4096
 """Combinations of client, path, route, user and status whose rendering is kept."""
+PUSH = 256 * 1024
+"""Bytes of formatted lines that are written without waiting for the next turn of the wheel."""
 MAX_WAITING = 4 * 1024 * 1024
 """Bytes of formatted lines that may wait for a slow reader."""
 
@@ -47,13 +49,24 @@ class Sink:
         self._thread.start()
 
     def write(self, data: bytes) -> None:
+        """Take *data*; it is on its way with the next `push`, or when much has gathered.
+
+        Waking the thread for every batch would cost more than the writing: the two contend for the interpreter.
+        """
         with self._wake:
             if self._size + len(data) > MAX_WAITING or self._closed:
                 self.dropped += 1
                 return
             self._waiting.append(data)
             self._size += len(data)
-            self._wake.notify()
+            if self._size >= PUSH:
+                self._wake.notify()
+
+    def push(self) -> None:
+        """Have the thread write what waits."""
+        if self._waiting:
+            with self._wake:
+                self._wake.notify()
 
     def close(self, timeout: float = 1.0) -> None:
         """Write what waits, for at most *timeout* seconds."""
@@ -65,9 +78,9 @@ class Sink:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._waiting and not self._closed:
+                if not self._closed:
                     self._wake.wait()
-                if not self._waiting:
+                if not self._waiting and self._closed:
                     return
                 data = b"".join(self._waiting)
                 self._waiting.clear()
@@ -81,7 +94,7 @@ class Sink:
 
 
 class Recorder:
-    """Callable with a Record; must be flushed now and then (the engine's wheel does)."""
+    """Callable with a Record; must be pushed now and then (the engine's wheel does)."""
 
     def __init__(self, metrics: Metrics, lines: Lines | None, sink: Sink | None) -> None:
         self._metrics = metrics
@@ -96,8 +109,14 @@ class Recorder:
         if len(records) >= BATCH:
             self.flush()
 
+    def push(self) -> None:
+        """Count and write what has been recorded, at once."""
+        self.flush()
+        if self._sink is not None:
+            self._sink.push()
+
     def flush(self) -> None:
-        """Count and write what has been recorded."""
+        """Count and format what has been recorded."""
         records = self._records
         if not records:
             return
