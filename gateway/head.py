@@ -60,9 +60,12 @@ class Fields:
     """The gate's own note; None until it has looked."""
 
     def field(self, name: bytes) -> bytes | None:
-        """Return the first passed field called *name* (lower case), or None; a scan, for the rare questions."""
+        """Return the passed field called *name* (lower case), or None; a scan, for the rare questions.
+
+        One that came more than once is one list (RFC 9110 section 5.3), so who asks sees every value or none.
+        """
         found = self.fields(name)
-        return found[0] if found else None
+        return b", ".join(found) if found else None
 
     def fields(self, name: bytes) -> list[bytes]:
         """Return the values of every passed field called *name* (lower case)."""

@@ -13,14 +13,16 @@ class RetryBudget:
     WINDOW = 10
     """Seconds, as slots of one second each."""
     LEAST = 3
-    """Retries in a window that are allowed whatever the share: a quiet service can be retried too."""
+    """Retries in a window that are allowed whatever the share, so that a quiet service is retried too."""
 
-    __slots__ = ("_percent", "_retries", "_second", "_slots", "requests")
+    __slots__ = ("_least", "_percent", "_retries", "_second", "_slots", "requests")
 
     def __init__(self, percent: int = 20) -> None:
+        """Allow *percent* retries per hundred requests; 0 allows none at all."""
         self.requests = 0
         """First tries of the running second."""
         self._percent = percent
+        self._least = self.LEAST if percent else 0
         self._retries = 0
         self._second = 0
         # The running second is the tenth.
@@ -41,7 +43,7 @@ class RetryBudget:
         self.turn(now)
         requests = self.requests + sum(count for count, _ in self._slots)
         retries = self._retries + sum(count for _, count in self._slots)
-        if retries >= max(self.LEAST, requests * self._percent / 100):
+        if retries >= max(self._least, requests * self._percent / 100):
             return False
         self._retries += 1
         return True

@@ -97,7 +97,10 @@ class Outbound:
             return Failed("closed")
         try:
             target = URL(url, encoded=True)
+            host = target.host  # an encoded URL is taken apart when it is first asked
         except ValueError:
+            host = None
+        if not host:
             return Failed("url")
         fields = {"Accept-Encoding": "gzip, deflate" if decompress else "identity", **(headers or {})}
         status = 0

@@ -58,7 +58,8 @@ def read_answer(
                 return None
             chunked = True
         elif kind == COOKIE:
-            if trusted or not value.lstrip().lower().startswith(OUR_COOKIES):
+            # A browser also keeps a cookie without a name, and sends it back as its value alone: `=__Host-gw-…`.
+            if trusted or not value.lstrip(b" \t=").lower().startswith(OUR_COOKIES):
                 passed += (name, b": ", value, b"\r\n")
         elif kind == UPGRADE:
             upgrade = value.strip().lower()

@@ -11,6 +11,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _REMEMBERED = 1024
+_MEMORABLE = 260
+"""Bytes of a status line worth remembering; longer ones are read anew each time."""
 
 
 class StatusLines(dict[bytes, tuple[int, int, bytes] | None]):
@@ -19,7 +21,7 @@ class StatusLines(dict[bytes, tuple[int, int, bytes] | None]):
     def __missing__(self, line: bytes) -> tuple[int, int, bytes] | None:
         match = _STATUS_LINE.fullmatch(line)
         known = None if match is None else (int(match[2]), int(match[1]), _line(int(match[2]), match[3]))
-        if len(self) < _REMEMBERED:
+        if len(self) < _REMEMBERED and len(line) <= _MEMORABLE:
             self[line] = known
         return known
 

@@ -129,7 +129,7 @@ class TargetHealth:
         self.name = name
         self.suspect = False
         """There is something to consult or to clear: call `is_fit`, `begin` and `end`."""
-        self.due = -math.inf
+        self.due = 0.0
         """When the next trial may begin; means nothing while the target is fit."""
         self._circle = circle
         self._down = self._proven = False
@@ -139,7 +139,7 @@ class TargetHealth:
         self._trial: object = None
         """Whose request is the trial."""
         self._failures = self._repeats = 0
-        self._failed_at = self._back_at = -math.inf
+        self._failed_at = self._back_at = 0.0
 
     @property
     def is_out(self) -> bool:
@@ -178,33 +178,37 @@ class TargetHealth:
         step = _STEPS.get((self._state, outcome))
         if step is not None:
             step(self, now, self._circle.ejection)
-            self._settle()
 
     def _count(self, now: float, ejection: Ejection) -> None:
         if now - self._failed_at > ejection.time:
             self._failures = 0  # too long ago to be the same trouble
         self._failures += 1
         self._failed_at = now
+        self._settle()
         if self._failures >= ejection.failures and not self._down and self._circle.may_eject():
-            calm = (now - self._back_at) // ejection.time
-            self._repeats = 0 if calm >= self._repeats else self._repeats - int(calm)
+            forgiven = int((now - self._back_at) / ejection.time)
+            self._repeats = max(0, self._repeats - forgiven)
             self._eject(now, ejection)
 
     def _clear(self, now: float, ejection: Ejection) -> None:
         self._failures = 0
+        self._settle()
 
     def _eject(self, now: float, ejection: Ejection) -> None:
         self._repeats = min(self._repeats + 1, LONGEST)
+        reason = "failures" if self._trial is None else "trial"
         self._state = State.EJECTED
         self._trial = None
         self._failures = self._good = 0
         self.due = now + ejection.time * (1 if self._circle.is_alone else self._repeats)
-        self._circle.on_change(self.name, Change.EJECTED, "failures")
+        self._settle()
+        self._circle.on_change(self.name, Change.EJECTED, reason)
 
     def _readmit(self, now: float, ejection: Ejection) -> None:
         self._state = State.FIT
         self._trial = None
         self._back_at = now
+        self._settle()
         self._circle.on_change(self.name, Change.READMITTED, "trial")
 
     def _try_again(self, now: float, ejection: Ejection) -> None:

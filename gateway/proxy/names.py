@@ -82,6 +82,8 @@ _READ = {
 
 _REMEMBERED = 1024
 """Spellings remembered per table: a client may send any number of names, the table must not grow with them."""
+_MEMORABLE = 260
+"""Bytes of a spelling worth remembering: a name or a host of any sense is shorter."""
 
 
 def folded(name: bytes) -> bytes:
@@ -98,13 +100,13 @@ class FieldKinds(dict[bytes, int]):
 
     def __init__(self, managed: Iterable[bytes] = ()) -> None:
         super().__init__()
-        self._ours = {folded(name) for name in managed} | FORWARDED
+        self._ours = {folded(name) for name in managed} | FORWARDED | HOP_BY_HOP | _READ.keys()
         self.underscored = 0
         """Fields dropped for an underscore in their name, counted on first sight of each spelling."""
 
     def __missing__(self, name: bytes) -> int:
         kind = self._judge(name)
-        if len(self) < _REMEMBERED:
+        if len(self) < _REMEMBERED and len(name) <= _MEMORABLE:
             self[name] = kind
         return kind
 
@@ -112,7 +114,7 @@ class FieldKinds(dict[bytes, int]):
         low = name.lower()
         if low in _READ:
             return _READ[low]
-        if low in HOP_BY_HOP or folded(name) in self._ours:
+        if folded(name) in self._ours:
             return DROP
         if b"_" in name:
             self.underscored += 1
@@ -129,7 +131,7 @@ class HostForms(dict[bytes, bytes | None]):
 
     def __missing__(self, value: bytes) -> bytes | None:
         form = self._normal(value)
-        if len(self) < _REMEMBERED:
+        if len(self) < _REMEMBERED and len(value) <= _MEMORABLE:
             self[value] = form
         return form
 
@@ -143,18 +145,21 @@ _ANSWER_READ = {
     b"x-gateway-error": MARK,
 }
 _ANSWER_OURS = frozenset((b"x-gateway-decision", b"x-request-id"))
+# What a service runs on is nobody's business out there (safety.md C13).
+_ANSWER_INTERNAL = frozenset((b"server", b"x-powered-by"))
+_ANSWER_DROPPED = HOP_BY_HOP | _ANSWER_OURS | _ANSWER_INTERNAL
 
 
 class AnswerKinds(dict[bytes, int]):
     """What is to be done with an answer's field, by exact spelling.
 
-    The gateway's own marks and hop-by-hop fields are dropped from upstreams (ARCHITECTURE 8.18); Set-Cookie is looked
-    at, so that no upstream plants a cookie of the gateway's name.
+    The gateway's own marks, hop-by-hop fields and what tells about the service's insides are dropped from upstreams
+    (ARCHITECTURE 8.18); Set-Cookie is looked at, so that no upstream plants a cookie of the gateway's name.
     """
 
     def __missing__(self, name: bytes) -> int:
         low = name.lower()
-        kind = _ANSWER_READ.get(low, DROP if low in HOP_BY_HOP or low in _ANSWER_OURS else PASS)
-        if len(self) < _REMEMBERED:
+        kind = _ANSWER_READ.get(low, DROP if low in _ANSWER_DROPPED else PASS)
+        if len(self) < _REMEMBERED and len(name) <= _MEMORABLE:
             self[name] = kind
         return kind

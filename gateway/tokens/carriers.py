@@ -54,10 +54,12 @@ def cookies(field: bytes) -> Cookies | Unreadable:
     ours: dict[str, str] = {}
     rest = []
     for pair in field.split(b";"):
-        name, _, value = pair.strip(b" \t").partition(b"=")
+        pair = pair.strip(b" \t")
+        name, _, value = pair.partition(b"=")
         own = _OURS.get(name.strip(b" \t").lower())
         if own is None:
-            rest.append(pair.strip(b" \t"))
+            if pair:
+                rest.append(pair)
         elif own in ours:
             return Unreadable("cookie_repeated")
         elif name.decode("latin-1") == own:

@@ -217,10 +217,12 @@ class Line(asyncio.Protocol):
                 await settle()
             elif isinstance(step, asyncio.Event):
                 await step.wait()
-            elif step is END:
-                self.transport.close()
             else:
-                reset(self.transport)
+                if step is END:
+                    self.transport.close()
+                else:
+                    reset(self.transport)
+                return
         self._task = None
         self._read()
 

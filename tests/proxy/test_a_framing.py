@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from gateway.proxy.engine import Limits
-from gateway.proxy.framing import MAX_FRAMING, MAX_TRAILERS
+from gateway.proxy.framing import MAX_FRAMING, MAX_TRAILERS, Chunked
 from tests.proxy.harness import END, OK, House, chunked, get, house, post, settle, until
 
 SMUGGLED = get("/api/smuggled", token="good")
@@ -171,13 +171,13 @@ async def test_a7_chunk_extensions_end_here(house: House) -> None:
 
 
 async def test_a8_one_long_chunk_extension_is_refused(house: House) -> None:
-    await house.refusal(framed("Transfer-Encoding: chunked\r\n", b"5;" + b"x" * 300 + b"\r\nhello\r\n0\r\n\r\n"), closes=True) if False else None
     client = await house.client()
     await client.send(framed("Transfer-Encoding: chunked\r\n", b"5;" + b"x" * 300))
-    assert (await client.answer()).status == 400
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (400, True)
 
 
-async def test_a8_many_tiny_chunks_in_one_segment_are_refused(house: House) -> None:
+async def test_a8_many_tiny_chunks_at_once_are_refused(house: House) -> None:
     client = await house.client()
     await client.send(chunked(*[b"x"] * (MAX_FRAMING // 2), path="/big/x"))
     answer = await client.answer()
@@ -185,15 +185,12 @@ async def test_a8_many_tiny_chunks_in_one_segment_are_refused(house: House) -> N
     assert house.origin.requests == []
 
 
-async def test_a8_a_slow_sender_of_tiny_chunks_is_not_mistaken_for_an_attack(house: House) -> None:
-    """What a sender pays for with a segment each is bounded by its segments."""
-    client = await house.client()
-    await client.send(get("/big/x", "Transfer-Encoding: chunked\r\n", method="POST"))
-    for _ in range(50):
-        await client.send(b"1\r\nx\r\n" * 200)
-        await settle(2)
-    await client.send(b"0\r\n\r\n")
-    ...
+async def test_a8_a_sender_of_a_few_tiny_chunks_at_a_time_may_go_on_for_ever(house: House) -> None:
+    """Progress dots and key strokes: each segment has cost its sender more than its chunks cost us."""
+    framing = Chunked()
+    for _ in range(MAX_FRAMING):
+        pieces, rest = framing.feed(b"1\r\nx\r\n" * 3)
+        assert (pieces, rest) == ([b"x"] * 3, None)
 
 
 async def test_a9_trailers_are_read_bounded_and_dropped(house: House) -> None:
@@ -500,7 +497,7 @@ async def test_a19_a_connection_with_an_unfinished_answer_is_not_used_again(hous
     client = await house.client()
     await client.send(get())
     await client.until(b"01234")
-    client.close()
+    client.reset()
     await until(lambda: house.origin.lines[0].ended)
     assert (await house.ask(get())).status == 200
     assert len(house.origin.lines) == 2
@@ -508,7 +505,9 @@ async def test_a19_a_connection_with_an_unfinished_answer_is_not_used_again(hous
 
 async def test_a19_a_connection_whose_request_broke_the_framing_is_not_used_again(house: House) -> None:
     client = await house.client()
-    await client.send(chunked(b"hello", end=b"bad\r\n"))
+    await client.send(chunked(b"hello", end=b""))
+    await until(lambda: house.origin.lines and house.origin.lines[0].received.endswith(b"5\r\nhello\r\n"))
+    await client.send(b"zz\r\n")
     assert (await client.answer()).status == 400
     await until(lambda: house.origin.lines[0].ended)
     assert house.origin.requests == []
@@ -649,7 +648,7 @@ async def test_a24_hostile_input_is_the_clients_fault_and_is_never_reflected(
 ) -> None:
     answer = await house.ask(request_bytes)
     assert 400 <= answer.status < 500
-    assert b"script" not in answer.raw.lower()
+    assert b"alert" not in answer.raw.lower()
 
 
 async def test_a24_nothing_but_a_closed_connection_answers_nothing(house: House) -> None:

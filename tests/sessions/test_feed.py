@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -72,8 +72,8 @@ class Replica:
     async def halt(self) -> None:
         if self._following is not None:
             self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+            done, _ = await asyncio.wait({self._following}, timeout=20)
+            assert done, "the feed does not stop"
             self._following = None
 
     def cut_for_everyone(self) -> int:
@@ -210,6 +210,29 @@ async def test_a_canary_that_does_not_come_back_leads_to_a_full_read(
     await eventually(lambda: len(two.feed._sent) > 0)
     await eventually(lambda: two.clock.put_forward(2) and two.feed.resyncs > before + 1)
     assert two.refuses("s1")
+
+
+async def test_it_stops_when_told_in_the_middle_of_tidying_up(
+    one: Replica, two: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving = asyncio.Event()
+
+    async def slow_to_leave() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            leaving.set()
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(two.feed, "_canaries", slow_to_leave)
+    await two.halt()
+    before = two.feed.resyncs
+    await two.follow()
+    await eventually(lambda: two.feed.resyncs > before)
+    await asyncio.sleep(0.01)
+    await one.store.link.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await asyncio.wait_for(leaving.wait(), 20)
+    await two.halt()
 
 
 async def test_a_frozen_store_makes_it_lag_and_a_thawed_one_mends_it(valkey: Server, store: SessionStore) -> None:

@@ -57,10 +57,11 @@ def nginx(folder: Path) -> Iterator[str]:
     text = (HERE / "nginx.conf").read_text()
     # As root nginx would run its worker as somebody who may not enter the folder.
     user = "user root;" if os.geteuid() == 0 else ""
-    for mark, value in (("@USER@", user), ("@FOLDER@", str(folder)), ("@PORT@", str(port))):
+    values = {"@USER@": user, "@FOLDER@": str(folder), "@PORT@": str(port), "@ECHO@": str(free_port())}
+    for mark, value in values.items():
         text = text.replace(mark, value)
     (folder / "nginx.conf").write_text(text)
-    command = [require("nginx"), "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
+    command: list[str | Path] = [require("nginx"), "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
     with _served("nginx", command, folder, port) as url:
         yield url
 
@@ -79,13 +80,16 @@ def uvicorn(folder: Path) -> Iterator[str]:
 def node(folder: Path) -> Iterator[str]:
     """Run the shop on Node; yields its address."""
     port = free_port()
+    folder.mkdir(parents=True)
     goods = {
         "page": PAGE.decode(),
-        "lines": [line.decode() for line in LINES[:1000]],
+        "lines": [line.decode() for line in LINES],
         "location": LOCATION,
         "cookies": COOKIES,
     }
-    with _served("node", [require("node"), HERE / "server.js", str(port), json.dumps(goods)], folder, port) as url:
+    (folder / "goods.json").write_text(json.dumps(goods))
+    command: list[str | Path] = [require("node"), HERE / "server.js", str(port), folder / "goods.json"]
+    with _served("node", command, folder, port) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ _files: dict[str, bytes] = {}
 async def app(scope: Message, receive: Receive, send: Send) -> None:
     """Serve one request."""
     assert scope["type"] == "http"
-    given = {name: value for name, value in scope["headers"]}
+    given: dict[bytes, bytes] = dict(scope["headers"])
     what, _, name = scope["path"].removeprefix("/uvicorn/").partition("/")
     body = b""
     while True:

@@ -1,8 +1,9 @@
-// The shop (see __init__.py) on Node's own HTTP server: node server.js PORT GOODS-AS-JSON
+// The shop (see __init__.py) on Node's own HTTP server: node server.js PORT GOODS.json
 "use strict";
+const fs = require("node:fs");
 const http = require("node:http");
 
-const goods = JSON.parse(process.argv[3]);
+const goods = JSON.parse(fs.readFileSync(process.argv[3], "utf8"));
 const tag = '"the-only-version"';
 const files = new Map();
 
