@@ -42,6 +42,7 @@ from gateway.proxy.engine import Engine, Limits, Snapshot, plans
 from gateway.proxy.names import FieldKinds, HostForms
 from gateway.proxy.pool import Connect, Pool, PoolLimits, Target
 from gateway.proxy.server import Server
+from gateway.proxy.tls import Certificates, Pair
 from gateway.proxy.wheel import Wheel
 from gateway.routing.host import normal_host
 from gateway.routing.route import BUILTIN
@@ -58,6 +59,7 @@ from gateway.telemetry.events import Events
 from gateway.telemetry.metrics import CONTENT_TYPE, Gauge, Metrics
 from gateway.telemetry.recorder import Lines, Recorder, Sink
 from gateway.tokens.cache import VerifiedTokens
+from gateway.tokens.certificates import read_certificate
 from gateway.tokens.headers import renderer
 from gateway.tokens.issue import Issuer
 from gateway.tokens.keystore import keyring_in
@@ -72,6 +74,8 @@ from gateway.users.turnstile import Turnstile
 
 RETENTION_MARGIN = 60
 """Seconds a revocation is kept longer than any token can live (identity.md 3.2)."""
+RENEWAL = 5.0
+"""Seconds between two looks at the certificate files."""
 ADDRESS_FILE = "admin_address"
 """In the data directory: where the running gateway's admin listener is, for `gateway healthcheck`."""
 
@@ -350,14 +354,22 @@ class Gateway:
     def _tls(self) -> ssl.SSLContext | None:
         if not self.config.server.tls:
             return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.set_alpn_protocols(["http/1.1"])
-        for certificate in self.config.server.tls:
+        self._certificates = Certificates(
+            [Pair(entry.certificate_file, entry.key_file) for entry in self.config.server.tls],
+            lambda pem, place: read_certificate(pem, place).names,
+        )
+        self._tasks.append(asyncio.create_task(self._renew_certificates()))
+        return self._certificates.context
+
+    async def _renew_certificates(self) -> None:
+        """Look every few seconds whether certificates were renewed; a bad new one leaves the old one in use."""
+        while True:
+            await asyncio.sleep(RENEWAL)
             try:
-                context.load_cert_chain(certificate.certificate_file, certificate.key_file)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(f"server.tls: {certificate.certificate_file}: {error}") from error
-        return context
+                if self._certificates.refresh():
+                    self.events.info("certificates_reloaded")
+            except ConfigError as error:
+                self.events.error("certificates_refused", {"reason": str(error)})
 
     async def _start_admin(self) -> None:
         listen = self.effective.admin_listen
