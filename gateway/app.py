@@ -17,6 +17,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Mapping
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
@@ -36,9 +37,14 @@ from gateway.endpoints.inside import Doorkeeper, Inside
 from gateway.endpoints.services import Services
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.gate import Gate
+from gateway.limits.failures import FailedTokens
+from gateway.outbound.client import Outbound
+from gateway.outbound.probes import Probe, Prober
 from gateway.proxy import connect as ways
 from gateway.proxy.balancer import BALANCERS
 from gateway.proxy.engine import Engine, Limits, Snapshot, plans
+from gateway.proxy.hashing import hash_key
+from gateway.proxy.health import Change, Ejection, Probing, TargetHealth, UpstreamHealth
 from gateway.proxy.names import FieldKinds, HostForms
 from gateway.proxy.pool import Connect, Pool, PoolLimits, Target
 from gateway.proxy.server import Server
@@ -182,11 +188,15 @@ class Gateway:
         self._join(store)
         await self._doorkeeper.open(web.AppRunner(self._application, access_log=None, **SERVER_LIMITS))
         self._exits.push_async_callback(self._doorkeeper.close)
+        self._tasks.append(asyncio.create_task(self._follow()))
+        if effective.embedded:
+            # Milliseconds; an external store may be down for long, and then public routes still answer.
+            await self.synced()
         listen = effective.listen
         self.port = await self.server.listen(listen.host, listen.port, self._tls())
         self._exits.callback(self.server.stop)
+        self._start_probes()
         await self._start_admin()
-        self._tasks.append(asyncio.create_task(self._follow()))
         # What lives now lives for good: spare the collector from looking at it again and again (performance.md 2.7).
         gc.collect()
         gc.freeze()
@@ -255,6 +265,7 @@ class Gateway:
                 base_path=base_path,
             )
         )
+        budget = config.server.limits.failed_tokens
         gate = Gate(
             routes=self.routes,
             tokens=tokens,
@@ -264,6 +275,7 @@ class Gateway:
             own_origins=effective.own_origins,
             read_from=frozenset(config.tokens.read_from),
             log_query=config.telemetry.log_query,
+            failures=None if budget is None else FailedTokens(budget, budget / 6),
         )
         self.engine = engine = Engine(
             limits=self._limits(),
@@ -327,7 +339,58 @@ class Gateway:
         limits = PoolLimits(
             upstream.pool.idle, upstream.pool.connections, upstream.pool.queue, upstream.pool.idle_timeout
         )
-        return Pool(self.engine, name, targets, BALANCERS[upstream.balance](), limits)
+        eject, probe = upstream.eject, upstream.health
+        health = UpstreamHealth(
+            [target.name for target in targets],
+            ejection=None if eject is None else Ejection(eject.failures, eject.time, eject.max_percent),
+            probing=None if probe is None else Probing(probe.fall, probe.rise),
+            on_change=lambda target, change, reason: self._health_changed(name, target, change, reason),
+        )
+        return Pool(
+            self.engine,
+            name,
+            targets,
+            BALANCERS[upstream.balance](),
+            limits,
+            health=health,
+            key=hash_key(upstream.hash_by),
+            max_inflight=upstream.max_inflight,
+            retry_percent=upstream.retry.budget_percent,
+        )
+
+    def _health_changed(self, upstream: str, target: str, change: Change, reason: str) -> None:
+        self.metrics.count("target_changes", change.value)
+        facts = {"upstream": upstream, "target": target, "change": change.value, "reason": reason}
+        (self.events.warning if change in (Change.DOWN, Change.EJECTED) else self.events.info)("target", facts)
+
+    def _start_probes(self) -> None:
+        """Ask every target of every upstream with a `health` section at its pace."""
+        self._outbound = Outbound()
+        self._exits.push_async_callback(self._outbound.close)
+        prober = Prober(self._outbound, monotonic=self.clock.monotonic, fault=self._report)
+        self._exits.push_async_callback(prober.stop)
+        for name, upstream in self.config.upstreams.items():
+            if upstream.health is None:
+                continue
+            tls = _upstream_tls(upstream)
+            for written, state in zip(upstream.targets, self._pools[name].health.targets, strict=True):
+                url, health = written.url, upstream.health
+                where = f"http://localhost{health.path}" if url.socket else _probe_url(url, health.path)
+                prober.start(
+                    Probe(
+                        target=url.written,
+                        url=where,
+                        every=health.every,
+                        timeout=health.timeout,
+                        unix=url.socket,
+                        ssl=tls if url.scheme == "https" else None,
+                        server_name=upstream.tls.server_name if upstream.tls else None,
+                    ),
+                    partial(self._probed, state),
+                )
+
+    def _probed(self, state: TargetHealth, healthy: bool, reason: str) -> None:
+        state.probed(healthy, reason, self.clock.monotonic())
 
     def _way(self, url: Url, tls: ssl.SSLContext | None, upstream: UpstreamConfig) -> Connect:
         if url.scheme == "unix":
@@ -486,6 +549,16 @@ class Gateway:
                 "Open connections to upstreams.",
                 lambda: sum(target.open for pool in self._pools.values() for target in pool.targets),
             ),
+            Gauge(
+                "gateway_upstream_retries_total",
+                "Requests sent once more.",
+                lambda: sum(pool.retried for pool in self._pools.values()),
+            ),
+            Gauge(
+                "gateway_upstream_targets_out",
+                "Targets that get no requests.",
+                lambda: sum(pool.health.out for pool in self._pools.values()),
+            ),
             Gauge("gateway_password_hash_queue", "Hashes that wait for a thread.", lambda: self.pool.waiting),
             Gauge("gateway_revocations", "Revocations held in memory.", lambda: len(self.table)),
             Gauge(
@@ -512,6 +585,11 @@ class Gateway:
     def _audit(self, event: str, facts: Mapping[str, object]) -> None:
         self.metrics.count("audit_events", event)
         self.events.audit(event, facts)
+
+
+def _probe_url(url: Url, path: str) -> str:
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}:{url.port}{url.prefix}{path}"
 
 
 async def _always() -> bool:

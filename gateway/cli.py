@@ -63,6 +63,14 @@ def check(path: Path) -> None:
 
 
 @cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    from gateway.config.schema import schema as made
+
+    click.echo(made(), nl=False)
+
+
+@cli.command()
 def healthcheck() -> None:
     """Ask the running gateway whether it is ready; exit status 0 if so."""
     from gateway.healthcheck import check as ask

@@ -78,6 +78,15 @@ class Tokens(Protocol):
     """The gate's question about a token."""
 
     def check(self, token: bytes, now: float) -> Verified | Invalid: ...
+    def remembers(self, token: bytes) -> bool: ...
+
+
+class Failures(Protocol):
+    """The gate's question about an address: has it sent too many bad tokens."""
+
+    def is_spent(self, _address: str, _now: float, /) -> bool: ...
+    def spend(self, _address: str, _now: float, /) -> None: ...
+    def retry_after(self, _address: str, _now: float, /) -> int: ...
 
 
 class Routes(Protocol):
@@ -97,6 +106,19 @@ class Feed(Protocol):
         ...
 
 
+class _Unlimited:
+    """No budget at all."""
+
+    def is_spent(self, _address: str, _now: float) -> bool:
+        return False
+
+    def spend(self, _address: str, _now: float) -> None:
+        """Nothing is counted."""
+
+    def retry_after(self, _address: str, _now: float) -> int:
+        return 1
+
+
 class Gate:
     """Decides about requests by one consistent set of routes, keys and rules."""
 
@@ -111,10 +133,12 @@ class Gate:
         own_origins: frozenset[bytes],
         read_from: frozenset[str] = frozenset({"bearer", "cookie"}),
         log_query: bool = False,
+        failures: Failures | None = None,
     ) -> None:
         """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked."""
         self._match = routes.match
         self._check = tokens.check
+        self._remembers = tokens.remembers
         self._feed = feed
         self._wall = wall
         self._secrets = secrets
@@ -123,13 +147,14 @@ class Gate:
         self._by_bearer = "bearer" in read_from
         self._by_cookie = "cookie" in read_from
         self._log_query = log_query
+        self._failures = failures or _Unlimited()
 
     def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
         """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""
         method, raw, _, fields, _ = head
         key = (method, fields.host, raw)
         way = self._ways.get(key) or self._way(key)
-        if type(way) is not Way:
+        if not isinstance(way, Way):
             return way
         route, rule, upstream_path, log_path = way
 
@@ -190,9 +215,16 @@ class Gate:
         if self._feed.cold:
             # Without one full synchronisation a revoked token could pass (identity.md 3.8, G5).
             return refuse("store_unavailable", "feed_cold", retry_after=2) if waited else Pending(self._feed.synced)
-        assert credentials.token is not None
-        verified = self._check(credentials.token, self._wall())
+        token, address, now = credentials.token, head.peer.address, self._wall()
+        assert token is not None
+        failures = self._failures
+        if failures.is_spent(address, now) and not self._remembers(token):
+            # Refused before any cryptography; whoever is known to us passes, also behind the same address.
+            return refuse("rate_limited", "failed_tokens", retry_after=failures.retry_after(address, now))
+        verified = self._check(token, now)
         if type(verified) is Invalid:
+            if verified.reason == "signature":
+                failures.spend(address, now)  # the one refusal that costs more than it costs to ask for
             return refuse(verified.code, verified.reason)
         assert type(verified) is Verified
         identity = verified.identity

@@ -53,7 +53,8 @@ class LimitsConfig(Model):
     token: Size = 8 << 10
     connections: Count = 10_000
     connections_per_address: CountOrNone = None
-    pipeline: Count = 16
+    failed_tokens: CountOrNone = 60
+    """Tokens with a wrong signature that one address may send at once, and a sixth of it per second after that."""
 
 
 class ServerTimeoutsConfig(Model):

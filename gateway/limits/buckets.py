@@ -16,9 +16,12 @@ _ROUNDING = 1e-6
 
 
 class Buckets:
-    """Buckets by key, for one thread; *now* is any clock that does not go back, in seconds."""
+    """Buckets by key, for one thread; *now* is any clock, in seconds.
 
-    __slots__ = ("_entries", "_full_at", "_interval", "_slack")
+    If the clock is set back, nobody waits longer for it than an empty bucket takes to fill.
+    """
+
+    __slots__ = ("_entries", "_full_at", "_interval", "_slack", "_span")
 
     def __init__(self, rate: float, burst: int, *, entries: int = 50_000) -> None:
         """Refill *rate* tokens a second up to *burst*; 50,000 entries take about 10 MiB.
@@ -32,6 +35,7 @@ class Buckets:
             )
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
+        self._span = burst / rate
         self._entries = entries
         self._full_at: OrderedDict[str | bytes, float] = OrderedDict()
 
@@ -49,8 +53,10 @@ class Buckets:
         if full_at is None or full_at < now:
             full_at = now
         else:
+            full_at = min(full_at, now + self._span)
             wait = full_at - now - self._slack
             if wait > _ROUNDING:
+                self._full_at[key] = full_at
                 return wait
         self._full_at[key] = full_at + self._interval
         self._full_at.move_to_end(key)
@@ -62,7 +68,7 @@ class Buckets:
         full_at = self._full_at.get(key)
         if full_at is None:
             return 0.0
-        wait = full_at - now - self._slack
+        wait = min(full_at - now, self._span) - self._slack
         return wait if wait > _ROUNDING else 0.0
 
     def _forget(self, now: float) -> None:

@@ -16,7 +16,7 @@ from gateway.proxy.answers import StatusLines
 from gateway.proxy.frames import CloseCode
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
 from gateway.proxy.wheel import NEVER, Wheel, ticks
-from gateway.routing.table import Route, WebSocketOptions
+from gateway.routing.table import Retry, Route, WebSocketOptions
 from gateway.telemetry.record import Record
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Plan:
     keep_host: bool
     forward_token: bool
     websocket: WebSocketOptions | None
+    retry: Retry
+    per_try: int
+    """Ticks a try may wait for its first byte while another is allowed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +93,8 @@ def plans(routes: Iterable[Route], pools: Mapping[str, "Pool"]) -> dict[Route, P
             keep_host=options.host == "keep",
             forward_token=options.forward_token,
             websocket=options.websocket,
+            retry=options.retry,
+            per_try=min(ticks(timeouts.first_byte), ticks(options.retry.per_try)),
         )
     return made
 

@@ -20,6 +20,7 @@ from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import BODILESS, CONTINUE, refusal_answer
 from gateway.proxy.engine import Engine, Plan
+from gateway.proxy.health import Outcome, outcome_of_break, outcome_of_refusal, outcome_of_status
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.wheel import NEVER
 from gateway.telemetry.record import Record
@@ -34,6 +35,8 @@ JOIN = 16 * 1024
 """Messages up to this many bytes are joined to one write; larger ones are handed over piece by piece."""
 MAX_HELD = 64 * 1024
 """Body bytes held while a connection to the upstream is being made."""
+MAX_TRIES = 3
+"""Connections a request is written to when upstreams keep closing idle ones under it."""
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
@@ -63,6 +66,7 @@ class Exchange:
     _first_byte_at: float = 0.0
     _total_at: int = NEVER
     _tried: int = 0
+    _retries: int = 0
 
     def __init__(self, engine: Engine, down: "Downstream", head: RequestHead, permit: Permit, plan: Plan) -> None:
         self._engine = engine
@@ -84,7 +88,7 @@ class Exchange:
         plan = self.plan
         wheel = self._engine.wheel
         down = self._down
-        down.deadline = deadline = wheel.now + plan.first_byte
+        down.deadline = deadline = wheel.now + plan.per_try
         if plan.total < NEVER:
             self._total_at = wheel.now + plan.total
             down.deadline = deadline = min(deadline, self._total_at)
@@ -353,6 +357,9 @@ class Exchange:
     def _release(self, up: "Upstream", reusable: bool) -> None:
         self.up = None
         up.exchange = None
+        target = up.target
+        if target.health.suspect or self.status >= 500:
+            self.plan.pool.judge(self, target, outcome_of_status(self.status))
         self.plan.pool.give(up, reusable=reusable and self._body_done)
         if up.link is not None:
             subject, code, reason = up.link.told()
@@ -366,29 +373,78 @@ class Exchange:
         if up is not None:
             up.exchange = None
             self.plan.pool.give(up, reusable=False)
-            if self.status == 0 and stale and up.reused and self._may_repeat():
-                # An idle connection the upstream had just given up: nobody has seen the request.
+            if self.status == 0 and stale and up.reused and self._is_repeatable() and self._tried < MAX_TRIES:
+                # An idle connection that the upstream had just given up: nobody has seen the request.
                 self.plan.pool.take(self, fresh=True)
+                return
+            self.plan.pool.judge(self, up.target, outcome_of_break(reason, begun=self.status != 0))
+            if self.status == 0 and self._is_repeatable() and self.may_ask_another("reset"):
+                self._again(up)
                 return
         if self.answered:
             self._finish(reason, cut=True)
             return
         self.fail(refuse("upstream_unreachable" if stale else "upstream_protocol", reason))
 
-    def _may_repeat(self) -> bool:
+    def retry_instead(self, head: AnswerHead, up: "Upstream") -> bool:
+        """Ask another target instead of taking an answer whose status the route wants retried."""
+        if str(head.status) not in self.plan.retry.when or not self._is_repeatable():
+            return False
+        if not self.may_ask_another(str(head.status)):
+            return False
+        self.plan.pool.judge(self, up.target, outcome_of_status(head.status))
+        self.up = None
+        up.exchange = None
+        self.plan.pool.give(up, reusable=False)
+        self._again(up)
+        return True
+
+    def may_ask_another(self, cause: str) -> bool:
+        """Whether *cause* allows one more try: by the route, by its number, and by the upstream's budget."""
+        retry = self.plan.retry
+        return (
+            cause in retry.when
+            and self._retries < retry.attempts
+            and self.plan.pool.may_retry()
+            and self._count_retry()
+        )
+
+    def _count_retry(self) -> bool:
+        self._retries += 1
+        return True
+
+    def _again(self, up: "Upstream") -> None:
+        self.refused_by += (up.target.name,)
+        self.start()
+
+    def _is_repeatable(self) -> bool:
         """Only what can be sent again whole, and means the same when sent twice (RFC 9110 section 9.2.2)."""
         fields = self.head.fields
-        return self.head.method in IDEMPOTENT and not (fields.length or fields.chunked) and self._tried < 3
+        return self.head.method in IDEMPOTENT and not (fields.length or fields.chunked)
 
     def expire(self, now: int) -> None:
-        """The exchange's own deadline: first byte, idle or total."""
-        reason = "total" if now >= self._total_at else "idle" if self.status else "first_byte"
-        if self.up is None and not self.status:
+        """The exchange's own deadline: a try's, first byte, idle or total."""
+        if now >= self._total_at:
+            reason = "total"
+        elif self.status:
+            reason = "idle"
+        elif self.up is None:
             reason = "connect"
+        else:
+            reason = "first_byte"
+            up = self.up
+            if self.plan.retry.per_try is not None and self._is_repeatable() and self.may_ask_another("reset"):
+                self.plan.pool.judge(self, up.target, Outcome.FAILURE)
+                self._drop_upstream()
+                self._again(up)
+                return
         self.fail(refuse("upstream_timeout", reason))
 
     def fail(self, refusal: Refusal) -> None:
         """End with *refusal*: an answer if none has begun, else a broken connection."""
+        if self.up is not None:
+            outcome = outcome_of_refusal(refusal, begun=self.status != 0)
+            self.plan.pool.judge(self, self.up.target, outcome)
         self._drop_upstream()
         if self.answered:
             self._finish(refusal.reason, cut=True, code=refusal.code.name)
@@ -406,6 +462,8 @@ class Exchange:
 
     def client_gone(self) -> None:
         """The client left: 499 in the log, and no mark against the upstream."""
+        if self.up is not None and self.up.target.health.suspect:
+            self.plan.pool.judge(self, self.up.target, Outcome.NOTHING)
         self._drop_upstream()
         if not self.answered:
             self.status = 499

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import refuse
+from gateway.limits.retries import RetryBudget
 from gateway.proxy.balancer import Balancer
 from gateway.proxy.engine import Engine
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.health import Outcome, TargetHealth, UpstreamHealth
 from gateway.proxy.upstream import Upstream
 from gateway.proxy.wheel import ticks
 
@@ -59,7 +61,8 @@ class Target:
     builtin: bool = False
     inflight: int = 0
     open: int = 0
-    healthy: bool = True
+    health: TargetHealth = field(init=False)
+    """The pool's; set when the target joins it."""
     idle: list[Upstream] = field(default_factory=list)
     drop: Callable[[Upstream], None] = lambda _up: None
     """The pool's; set when the target joins it."""
@@ -82,8 +85,12 @@ class Pool:
         balancer: Balancer,
         limits: PoolLimits,
         *,
+        health: UpstreamHealth | None = None,
         key: Callable[[Exchange], bytes] = lambda _exchange: b"",
+        max_inflight: int | None = None,
+        retry_percent: int = 20,
     ) -> None:
+        """*health* judges the targets, in their order; *key* is what `hash` goes by."""
         self.name = name
         self.targets = tuple(targets)
         self._only = self.targets[0] if len(self.targets) == 1 else None
@@ -91,6 +98,13 @@ class Pool:
         self._balancer = balancer
         self._limits = limits
         self._key = key
+        self._max_inflight = max_inflight
+        self.retries = RetryBudget(retry_percent)
+        self.retried = 0
+        """How many requests were sent once more; for the metric."""
+        self.health = health or UpstreamHealth([target.name for target in targets])
+        for target, state in zip(self.targets, self.health.targets, strict=True):
+            target.health = state
         self._open = 0
         self._tasks: dict[Exchange, asyncio.Task[None]] = {}
         self._queue: dict[Exchange, None] = {}
@@ -101,11 +115,16 @@ class Pool:
 
     def take(self, exchange: Exchange, *, fresh: bool = False) -> None:
         """Give *exchange* a connection, now or later, by `connected` or `unreachable`; *fresh* forbids an idle one."""
+        self.retries.requests += 1
         target = self._only
-        if target is None or not target.healthy:
+        if target is None or target.health.suspect:
             target = self._pick(exchange)
-        if target is None:
-            exchange.unreachable(refuse("no_healthy_target", self.name, retry_after=2))
+            if target is None:
+                retry_after = self.health.retry_after(self._engine.monotonic())
+                exchange.unreachable(refuse("no_healthy_target", "all_out", retry_after=retry_after))
+                return
+        if self._max_inflight is not None and sum(each.inflight for each in self.targets) >= self._max_inflight:
+            exchange.unreachable(refuse("overloaded", "max_inflight", retry_after=1))
             return
         idle = target.idle
         while idle and not fresh:
@@ -145,8 +164,9 @@ class Pool:
             task.cancel()
 
     def sweep(self) -> None:
-        """Close idle connections whose time is over; to be called now and then."""
+        """Close idle connections whose time is over, and let the retry budget's window slide."""
         now = self._engine.wheel.now
+        self.retries.turn(self._engine.monotonic())
         for target in self.targets:
             for up in [up for up in target.idle if up.idle_until < now]:
                 target.idle.remove(up)
@@ -162,15 +182,26 @@ class Pool:
             target.idle.clear()
 
     def _pick(self, exchange: Exchange) -> Target | None:
-        targets = self.targets
-        if len(targets) == 1:
-            return targets[0] if targets[0].healthy else None
-        fit = [target for target in targets if target.healthy]
+        now = self._engine.monotonic()
+        fit = [target for target in self.targets if not target.health.suspect or target.health.is_fit(now)]
         if not fit:
             return None
-        untried = [target for target in fit if target.name not in exchange.refused_by]
-        fit = untried or fit
-        return fit[self._balancer.pick(fit, self._key(exchange))]
+        fit = [target for target in fit if target.name not in exchange.refused_by] or fit
+        target = fit[0] if len(fit) == 1 else fit[self._balancer.pick(fit, self._key(exchange))]
+        if target.health.suspect:
+            target.health.begin(exchange, now)
+        return target
+
+    def judge(self, exchange: Exchange, target: Target, outcome: Outcome) -> None:
+        """Take note of how a request to *target* ended; needed only when it failed, or its target is suspect."""
+        target.health.end(exchange, outcome, self._engine.monotonic())
+
+    def may_retry(self) -> bool:
+        """Spend one retry if the budget has room: an outage must not be multiplied by repeating what failed."""
+        if not self.retries.spend(self._engine.monotonic()):
+            return False
+        self.retried += 1
+        return True
 
     def _begin(self, exchange: Exchange, target: Target) -> None:
         self._open += 1
@@ -203,8 +234,9 @@ class Pool:
 
     def _failed(self, exchange: Exchange, target: Target, error: Exception) -> None:
         """Nothing was sent, so another target may be asked whatever the method."""
+        self.judge(exchange, target, Outcome.FAILURE)
         exchange.refused_by += (target.name,)
-        if len(exchange.refused_by) < min(3, len(self.targets)):
+        if len(exchange.refused_by) < len(self.targets) and exchange.may_ask_another("connect_error"):
             self.take(exchange)
             return
         exchange.target = target

@@ -71,8 +71,10 @@ def read_fields(
     if fields.chunked and length >= 0:
         return refuse("bad_request", "length_and_coding")
     if minor == 0:
-        # HTTP/1.0 connections end with the answer; the keep-alive extension is not worth its ambiguities.
+        # HTTP/1.0 connections end with the answer; the keep-alive extension is not worth its ambiguities. Nor does it
+        # know Upgrade (RFC 9110 section 7.8).
         fields.close = True
+        fields.upgrade = None
     elif not fields.host:
         return refuse("bad_request", "host_missing")
     if fields.named:

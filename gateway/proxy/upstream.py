@@ -251,6 +251,8 @@ class Upstream(asyncio.Protocol):
 
     def _answer(self, exchange: "Exchange", head: AnswerHead, rest: bytes) -> None:
         status, length, chunked, close, _, _ = head
+        if status >= 400 and exchange.plan.retry.when and exchange.retry_instead(head, self):
+            return
         if length == len(rest) and status not in BODILESS and not exchange.no_body:
             exchange.answer_whole(head, rest, self, reusable=not (close or self.lost))
             return

@@ -91,6 +91,10 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
+    def remembers(self, token: bytes) -> bool:
+        """Whether *token* was verified a while ago; says nothing about whether it still counts."""
+        return token in self._young or token in self._old
+
     def check(self, token: bytes, now: float) -> Verified | Invalid:
         """Judge *token* at *now*, exactly as the verifier and the revocation table would."""
         entry = self._young.get(token)

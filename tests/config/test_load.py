@@ -156,14 +156,14 @@ def test_what_is_filled_in_stays_one_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ('server: {limits: {pipeline: "${N}"}}', 3),
+        ('server: {limits: {headers: "${N}"}}', 3),
         ('server: {limits: {body: "${N}KiB"}}', 3072),
         ('server: {timeouts: {head: "${N}s"}}', 3.0),
     ],
 )
 def test_what_is_filled_in_has_the_type_of_its_place(tmp_path: Path, text: str, key: float) -> None:
     server = loaded(tmp_path, text, {"N": "3"}).server
-    assert key in (server.limits.pipeline, server.limits.body, server.timeouts.head)
+    assert key in (server.limits.headers, server.limits.body, server.timeouts.head)
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
