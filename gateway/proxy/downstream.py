@@ -105,7 +105,7 @@ class Downstream(asyncio.Protocol):
         # would be lost there: so lines are counted, and a block with repeated names is read again (`request_pairs`).
         self._pairs: dict[bytes, bytes] = {}
         self.on_header = self._pairs.__setitem__
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None
         self._block = b""
         self._fields: Fields | None = None
         self._kinds: FieldKinds | None = None
@@ -216,7 +216,7 @@ class Downstream(asyncio.Protocol):
         elif not self.writable or self.state == LINGER:
             self._expire_reader()
         elif self.state == IDLE:
-            self._close()
+            self._rest()
         elif self.state == HEAD:
             self._refuse(None, refuse("request_timeout", "head"), close=True)
         elif self.exchange is None:
@@ -225,6 +225,21 @@ class Downstream(asyncio.Protocol):
             self.exchange.fail(refuse("request_timeout", "body"))
         else:
             self.exchange.expire(self._engine.wheel.now)
+
+    def _rest(self) -> None:
+        """Idle for a while: give memory back first, close when the keep-alive time is over."""
+        if self._parser is None and self._fields is None:
+            self._close()
+            return
+        engine = self._engine
+        self._parser = self._fields = None
+        self._block = b""
+        self._pairs.clear()
+        left = engine.keep_alive - engine.rest
+        if left <= 0:
+            self._close()
+        else:
+            engine.wheel.watch(self, engine.wheel.now + left)
 
     def _watch_reader(self) -> None:
         """Give the client some time to read of what is ready for it."""
@@ -329,10 +344,13 @@ class Downstream(asyncio.Protocol):
         engine = self._engine
         pairs = self._pairs
         pairs.clear()
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._parser = httptools.HttpRequestParser(self)
+            self._parser = None
         except httptools.HttpParserError:
             return refuse("bad_request", "syntax")
         count = block.count(b"\r\n") - 2
@@ -352,9 +370,9 @@ class Downstream(asyncio.Protocol):
             self._plain_host = fields.host
         self._fields = None
         if fields.length or fields.chunked:
-            # The parser now waits for a body that it will not get: bodies are framed here.
-            self._parser = httptools.HttpRequestParser(self)
-        elif minor and fields.upgrade is None and len(block) <= MAX_REMEMBERED:
+            # The parser now waits for a body that it will not get, since bodies are framed here: the next is new.
+            self._parser = None
+        if minor and fields.upgrade is None and not fields.expect_continue and len(block) <= MAX_REMEMBERED:
             self._block, self._fields, self._kinds = block, fields, snapshot.kinds
         return fields
 
@@ -372,9 +390,9 @@ class Downstream(asyncio.Protocol):
                 return
             exchange = Exchange(self._engine, self, head, verdict, plan)
             self.exchange = exchange
+            if self.state == BODY and not self._begin_body(exchange, head):
+                return
             exchange.start()
-            if self.state == BODY and self.exchange is exchange:
-                self._begin_body(exchange, head)
         elif isinstance(verdict, Refusal):
             # A byte that no target has (a line feed, say) may mean that somebody else saw the head end there.
             self._refuse(head, verdict, close=verdict.reason == "target_byte")
@@ -400,13 +418,15 @@ class Downstream(asyncio.Protocol):
                 self._engine.fault("downstream", error)
                 self.abort()
 
-    def _begin_body(self, exchange: Exchange, head: RequestHead) -> None:
+    def _begin_body(self, exchange: Exchange, head: RequestHead) -> bool:
+        """Hand over what has come of the body, to leave in one write with the head; False if that was the end of it."""
         self._resume()  # the verdict may have taken so long that too much was held
         held, self._buffer = self._buffer, b""
         if held:
             self._take_body(held)
         elif head.fields.expect_continue:
             exchange.invite_body()
+        return self.exchange is exchange
 
     # --- bodies ---
 
@@ -480,7 +500,7 @@ class Downstream(asyncio.Protocol):
             return
         self.state = IDLE
         engine = self._engine
-        self.deadline = deadline = engine.wheel.now + engine.keep_alive
+        self.deadline = deadline = engine.wheel.now + engine.rest
         if deadline < self.bucket:
             engine.wheel.watch(self, deadline)
         if self._paused:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from gateway.proxy.tunnel import Tunnel
 
 
+REST = 5.0
+"""Seconds an idle connection keeps its parser and what it has learned of its client."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what a client may send or hold."""
@@ -130,6 +134,8 @@ class Engine:
     request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(8)))
     keep_alive: int = 0
     """Ticks; from the limits."""
+    rest: int = 0
+    """Ticks after which an idle connection gives back what it remembers."""
 
     def end_session(self, session: str) -> None:
         """Close every open WebSocket of *session*: it is over."""
@@ -138,6 +144,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.keep_alive = ticks(self.limits.keep_alive)
+        self.rest = min(self.keep_alive, ticks(REST))
 
 
 def _request_ids(prefix: bytes) -> Iterator[bytes]:

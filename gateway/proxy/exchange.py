@@ -108,7 +108,7 @@ class Exchange:
             return
         held, self._held, self._held_size = self._held, (), 0
         up.send([head, *held])
-        if not self._body_done:
+        if not self._body_done and up.writable:
             self._down.release_body()
 
     def connected_late(self, up: "Upstream") -> None:
@@ -278,6 +278,8 @@ class Exchange:
         self._first_byte_at = self._engine.monotonic()
         self.status = 101
         self.answered = True
+        if up.target.health.suspect:
+            self.plan.pool.judge(self, up.target, Outcome.SUCCESS)  # the tunnel may be open for hours
         answer = head.rendered + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         if shake.token is not None and b"sec-websocket-protocol" not in fields:
             # A browser that offered subprotocols wants one chosen; the token itself is never said back.
@@ -375,10 +377,11 @@ class Exchange:
             self.plan.pool.give(up, reusable=False)
             if self.status == 0 and stale and up.reused and self._is_repeatable() and self._tried < MAX_TRIES:
                 # An idle connection that the upstream had just given up: nobody has seen the request.
+                self.plan.pool.judge(self, up.target, Outcome.NOTHING)
                 self.plan.pool.take(self, fresh=True)
                 return
             self.plan.pool.judge(self, up.target, outcome_of_break(reason, begun=self.status != 0))
-            if self.status == 0 and self._is_repeatable() and self.may_ask_another("reset"):
+            if stale and self.status == 0 and self._is_repeatable() and self.may_ask_another("reset"):
                 self._again(up)
                 return
         if self.answered:
@@ -465,8 +468,7 @@ class Exchange:
         if self.up is not None and self.up.target.health.suspect:
             self.plan.pool.judge(self, self.up.target, Outcome.NOTHING)
         self._drop_upstream()
-        if not self.answered:
-            self.status = 499
+        self.status = 499
         self._finish("client_gone", gone=True)
 
     def _drop_upstream(self) -> None:

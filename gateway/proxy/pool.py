@@ -133,6 +133,8 @@ class Pool:
                 self._drop(up)
                 continue
             target.inflight += 1
+            if target.health.suspect:
+                target.health.begin(exchange, self._engine.monotonic())
             exchange.connected(up)
             return
         if self._open >= self._limits.connections and not self._evict():
@@ -187,10 +189,7 @@ class Pool:
         if not fit:
             return None
         fit = [target for target in fit if target.name not in exchange.refused_by] or fit
-        target = fit[0] if len(fit) == 1 else fit[self._balancer.pick(fit, self._key(exchange))]
-        if target.health.suspect:
-            target.health.begin(exchange, now)
-        return target
+        return fit[0] if len(fit) == 1 else fit[self._balancer.pick(fit, self._key(exchange))]
 
     def judge(self, exchange: Exchange, target: Target, outcome: Outcome) -> None:
         """Take note of how a request to *target* ended; needed only when it failed, or its target is suspect."""
@@ -204,6 +203,8 @@ class Pool:
         return True
 
     def _begin(self, exchange: Exchange, target: Target) -> None:
+        if target.health.suspect:
+            target.health.begin(exchange, self._engine.monotonic())
         self._open += 1
         target.open += 1
         task = asyncio.get_running_loop().create_task(self._connect(exchange, target))
@@ -223,6 +224,7 @@ class Pool:
             self._open -= 1
             target.open -= 1
             self._tasks.pop(exchange, None)
+            self.judge(exchange, target, Outcome.NOTHING)
             if isinstance(error, Exception):
                 self._engine.fault("connect", error)
                 exchange.unreachable(refuse("internal_error", "connect"))

@@ -170,8 +170,9 @@ class Upstream(asyncio.Protocol):
         self.link.introduce(request_id, peer.address, peer.secure)
 
     def discard(self) -> None:
-        """Close for good."""
+        """Close for good; from now on the pool passes it over."""
         if not self.lost:
+            self.lost = True
             self.transport.abort()
 
     def rest(self) -> None:

@@ -1,6 +1,7 @@
 """Three HTTP clients that nobody here wrote, asked in one way and answering in one form: what came over the wire."""
 
 import asyncio
+import io
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -140,7 +141,7 @@ class Aiohttp:
             method,
             yarl.URL(url, encoded=True),
             headers=fields,
-            data=_async_pieces(body) if chunked and body is not None else body,
+            data=None if body is None else _async_pieces(body) if chunked else io.BytesIO(body),
             allow_redirects=False,
         ) as response:
             return Answer(

@@ -7,6 +7,7 @@ it; should the test run itself be killed, the kernel ends its processes (`setpri
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,10 @@ ROOT = Path(__file__).parent.parent.parent
 START_WITHIN = 30.0
 """Seconds; far above anything a start takes, because a busy machine must not fail a test that is not about time."""
 STOP_WITHIN = 15.0
+
+
+_DEMO = "gateway/endpoints/demo.py"
+"""The demo upstream's own tracebacks come out beside the gateway's."""
 
 
 class Failed(Exception):
@@ -143,18 +148,18 @@ class Program:
         """What it wrote to standard error since this start."""
         return self._err.read_bytes()[self._complained :].decode()
 
-    def await_ready(self, is_ready: Callable[[], bool]) -> None:
+    def await_ready(self, is_ready: Callable[[], bool], within: float = START_WITHIN) -> None:
         """Return once *is_ready* says so.
 
         Raises:
             Failed: the program ended, or was not ready in time; the text has the end of what it said.
         """
-        end = time.monotonic() + START_WITHIN
+        end = time.monotonic() + within
         while not is_ready():
             if self.process.poll() is not None:
                 raise Failed(f"{self.name} ended with status {self.process.returncode}: {self._last_words()}")
             if time.monotonic() > end:
-                raise Failed(f"{self.name} was not ready within {START_WITHIN:g} s: {self._last_words()}")
+                raise Failed(f"{self.name} was not ready within {within:g} s: {self._last_words()}")
             time.sleep(0.02)
 
     def await_end(self, within: float = STOP_WITHIN) -> int:
@@ -209,9 +214,15 @@ class Gateway(Program):
         demo: bool = False,
         port: int | None = None,
         admin_port: int | None = None,
+        config: str = "gateway.yaml",
         environ: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+        checkout: Path = ROOT,
     ) -> None:
-        """*text* is the configuration, to be written to gateway.yaml; None takes the checkout's own."""
+        """*text* is the configuration, to be written to gateway.yaml; None takes that of the *checkout*.
+
+        *command* is another way to start it, as `make run`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         if text is not None:
             (folder / "gateway.yaml").write_text(text)
@@ -219,17 +230,17 @@ class Gateway(Program):
         self.admin_port = admin_port or free_port()
         super().__init__(
             "gateway",
-            [sys.executable, "-m", "gateway", "run", *(["--demo"] if demo else []), "-c", "gateway.yaml"],
+            command or [sys.executable, "-m", "gateway", "run", *(["--demo"] if demo else []), "-c", config],
             folder,
             environ={
                 **outside(),
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(checkout),
                 "GATEWAY_DATA_DIR": str(folder / "data"),
                 "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
                 "GATEWAY_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}",
                 **(environ or {}),
             },
-            cwd=ROOT if text is None else folder,
+            cwd=checkout if text is None else folder,
         )
 
     @property
@@ -277,7 +288,9 @@ class Gateway(Program):
 
     def faults(self) -> list[str]:
         """Return what it reported as its own mistakes: exceptions nobody expected, and tracebacks."""
-        return [line for line in self.errors.splitlines() if '"msg": "fault"' in line or line.startswith("Traceback")]
+        blocks = re.split(r"(?m)^(?=Traceback|\{)", self.errors)
+        tracebacks = [block for block in blocks if block.startswith("Traceback") and _DEMO not in block]
+        return [block for block in blocks if '"msg": "fault"' in block] + tracebacks
 
     def memory(self) -> int:
         """Return the resident bytes of the gateway's own process."""

@@ -53,6 +53,15 @@ def test_keys_do_not_know_each_other() -> None:
     assert buckets.take("bob", 0) == 0
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    buckets = Buckets(rate=1, burst=5)
+    taken(buckets, 5, now=1_000_000)
+
+    assert buckets.wait("ana", 0) == pytest.approx(1)
+    assert buckets.take("ana", 0) == pytest.approx(1)
+    assert taken(buckets, 5, now=3) == 3
+
+
 def test_asking_how_long_to_wait_takes_nothing() -> None:
     buckets = Buckets(rate=1, burst=1)
 

@@ -24,7 +24,7 @@ from gateway.proxy.upstream import Upstream
 from gateway.proxy.wheel import TICK, Wheel
 from gateway.routing.host import normal_host
 from gateway.routing.route import DEFAULT_METHODS
-from gateway.routing.table import Access, Route, RouteOptions, RouteTable, Rule, Timeouts
+from gateway.routing.table import Access, Retry, Route, RouteOptions, RouteTable, Rule, Timeouts, WebSocketOptions
 from gateway.telemetry.record import Record
 from gateway.tokens.cache import Verified
 from gateway.tokens.secrets import Secrets
@@ -61,7 +61,9 @@ def identity(subject: str, *roles: str, session: str = "s-1", scopes: str = "", 
 
 
 def verified(who: Identity) -> Verified:
-    lines = f"X-User-Id: {who.subject}\r\nX-User-Roles: {','.join(sorted(who.roles))}\r\nX-Session-Id: {who.session}\r\n"
+    lines = (
+        f"X-User-Id: {who.subject}\r\nX-User-Roles: {','.join(sorted(who.roles))}\r\nX-Session-Id: {who.session}\r\n"
+    )
     return Verified(who, lines.encode(), 0, 2e9, 0)
 
 
@@ -83,6 +85,25 @@ class Tokens:
     def check(self, token: bytes, now: float) -> Verified | Invalid:
         self.asked.append(token)
         return self.known.get(token, Invalid("token_invalid", "malformed"))
+
+    def remembers(self, token: bytes) -> bool:
+        return isinstance(self.known.get(token), Verified)
+
+
+class Failures:
+    """The budget of bad tokens: boundless, unless a test spends it."""
+
+    def __init__(self) -> None:
+        self.left = 1 << 60
+
+    def is_spent(self, address: str, now: float) -> bool:
+        return self.left <= 0
+
+    def spend(self, address: str, now: float) -> None:
+        self.left -= 1
+
+    def retry_after(self, address: str, now: float) -> int:
+        return 7
 
 
 class Feed:
@@ -135,7 +156,9 @@ def usual_routes() -> list[Route]:
         route(10, "/second/**", PUBLIC, upstream="second"),
         route(11, "/only/**", PUBLIC, host="only.test"),
         route(12, "/big/**", PUBLIC, RouteOptions(body_limit=1 << 40)),
-        route(13, "/short/**", PUBLIC, RouteOptions(timeouts=Timeouts(5.0, 2.0, 4.0, 20.0))),
+        route(13, "/short/**", PUBLIC, RouteOptions(body_limit=1 << 40, timeouts=Timeouts(5.0, 2.0, 4.0, 20.0))),
+        route(14, "/once/**", PUBLIC, RouteOptions(body_limit=1 << 40, retry=Retry(0, frozenset()))),
+        route(15, "/ws/**", USER, RouteOptions(websocket=WebSocketOptions())),
     ]
 
 
@@ -254,6 +277,8 @@ class Origin:
         """Sent at once to whoever connects."""
         self.deaf = False
         """New connections are not read until `listen_up`."""
+        self.receive_buffer: int | None = None
+        """Bytes the kernel may hold for a connection that is not read; to be set before `open`."""
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -275,9 +300,13 @@ class Origin:
         return self.requests[0]
 
     async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Line(self), "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        sock = socket.socket()
+        if self.receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", self.port))
+        self.port = sock.getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(lambda: Line(self), sock=sock)
 
     def shut(self) -> None:
         """Refuse connections from now on."""
@@ -398,8 +427,12 @@ class House:
         self.faults: list[BaseException] = []
         self.tokens = Tokens()
         self.feed = Feed()
+        self.failures = Failures()
         self.origin, self.second, self.inside = Origin(), Origin(), Origin()
         self.link = Inside()
+        self.connecting = asyncio.Event()
+        """Cleared, it holds every attempt to connect to an origin."""
+        self.connecting.set()
         self.wheel = Wheel()
         self.table = RouteTable(routes)
         self.engine = Engine(
@@ -426,6 +459,7 @@ class House:
         builtin = name == "builtin"
 
         async def connect(target: Target) -> Upstream:
+            await self.connecting.wait()
             link = self.link if builtin else None
             transport, up = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(self.engine, target, link), "127.0.0.1", origin.port
@@ -436,7 +470,9 @@ class House:
         target = Target(name=name, host=b"%s.internal" % name.encode(), connect=connect, builtin=builtin)
         return Pool(self.engine, name, [target], RoundRobin(), limits)
 
-    def load(self, *, table: RouteTable | None = None, identity: tuple[bytes, ...] = (b"X-User-Id",), **more: object) -> None:
+    def load(
+        self, *, table: RouteTable | None = None, identity: tuple[bytes, ...] = (b"X-User-Id",), **more: object
+    ) -> None:
         """Put a new snapshot in force, as a start and a reload do."""
         self.table = table or self.table
         gate = Gate(
@@ -446,6 +482,7 @@ class House:
             wall=self.clock.wall,
             secrets=SECRETS,
             own_origins=frozenset({OWN_ORIGIN}),
+            failures=self.failures,
         )
         names = (*identity, b"X-User-Roles", b"X-Session-Id")
         self.engine.snapshot = Snapshot(
@@ -517,6 +554,14 @@ class House:
         return self.records[-1]
 
     @property
+    def upstream(self) -> Upstream:
+        """The connection that the only request in work has to its origin."""
+        exchange = self.downstream.exchange
+        assert exchange is not None
+        assert exchange.up is not None
+        return exchange.up
+
+    @property
     def downstream(self) -> Downstream:
         """The only client connection."""
         (connection,) = self.engine.connections
@@ -558,9 +603,11 @@ async def house(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     routes: list[Route] | None = None,
     pool: PoolLimits = PoolLimits(),  # noqa: B008 - frozen
+    origin_buffer: int | None = None,
 ) -> AsyncIterator[House]:
     """A house that is open; at its end nothing unexpected may have happened in it."""
     made = House(limits=limits, routes=usual_routes() if routes is None else routes, pool=pool)
+    made.origin.receive_buffer = origin_buffer
     await made.open()
     try:
         yield made
@@ -586,7 +633,12 @@ def get(
 
 
 def post(
-    path: str = "/public/x", body: bytes = b"hello", headers: str = "", *, method: str = "POST", token: str | None = None
+    path: str = "/public/x",
+    body: bytes = b"hello",
+    headers: str = "",
+    *,
+    method: str = "POST",
+    token: str | None = None,
 ) -> bytes:
     """Return a request with a counted *body*."""
     return get(path, f"Content-Length: {len(body)}\r\n{headers}", method=method, token=token) + body

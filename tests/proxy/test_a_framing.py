@@ -9,7 +9,7 @@ import pytest
 
 from gateway.proxy.engine import Limits
 from gateway.proxy.framing import MAX_FRAMING, MAX_TRAILERS, Chunked
-from tests.proxy.harness import END, OK, House, chunked, get, house, post, settle, until
+from tests.proxy.harness import OK, House, chunked, get, house, post, settle, until
 
 SMUGGLED = get("/api/smuggled", token="good")
 
@@ -64,7 +64,7 @@ async def test_a2_a_repeated_length_is_refused_even_when_equal(house: House, fie
     ["+5", "-1", "1_0", "0x10", "", " ", "5 ", "5\t", "5 5", "5.0", "5e0", "\u00b2", "\u0665", "five", "9" * 19, "1;0"],
 )
 async def test_a3_a_length_is_digits_and_nothing_else(house: House, value: str) -> None:
-    raw = "/public/x".encode()
+    raw = b"/public/x"
     head = b"POST %b HTTP/1.1\r\nHost: gw.test\r\nContent-Length: %b\r\n\r\n" % (raw, value.encode())
     await is_refused_and_closed(house, head + b"hello")
 
@@ -675,10 +675,3 @@ async def test_a_client_that_ends_in_the_middle_of_a_body_gets_nothing_done(hous
     await until(lambda: house.origin.lines[0].ended)
     assert house.origin.requests == []
     assert house.record.status == 499
-
-
-async def test_the_origin_of_these_tests_is_strict(house: House) -> None:
-    """A guard for the tests themselves: what goes out malformed would be noticed."""
-    house.origin.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", END)
-    answer = await house.ask(get())
-    assert answer.status == 502

@@ -193,17 +193,23 @@ async def test_b18_an_absolute_target_must_name_the_host(house: House) -> None:
         await refused(house, other, "bad_request")
 
 
-@pytest.mark.parametrize("target", ["http://GW.test./public/x", "HTTP://gw.test:80/public/x", "https://gw.test/public/x"])
+@pytest.mark.parametrize(
+    "target", ["http://GW.test./public/x", "HTTP://gw.test:80/public/x", "https://gw.test/public/x"]
+)
 async def test_b18_the_same_host_in_another_spelling_is_the_same_host(house: House, target: str) -> None:
     assert (await house.ask(get(target))).status == 200
 
 
-@pytest.mark.parametrize("target", ["ftp://gw.test/public/x", "http:/public/x", "http:///public/x", "gw.test/public", "x"])
+@pytest.mark.parametrize(
+    "target", ["ftp://gw.test/public/x", "http:/public/x", "http:///public/x", "gw.test/public", "x"]
+)
 async def test_b18_other_forms_of_target_are_refused(house: House, target: str) -> None:
     assert (await house.refusal(get(target))).status == 400
 
 
-@pytest.mark.parametrize("target", ["http://user@gw.test/public/x", "http://user:pw@gw.test/public/x", "http://@gw.test/"])
+@pytest.mark.parametrize(
+    "target", ["http://user@gw.test/public/x", "http://user:pw@gw.test/public/x", "http://@gw.test/"]
+)
 async def test_b19_userinfo_in_the_target_is_refused(house: House, target: str) -> None:
     await refused(house, target, "bad_request")
 
@@ -313,7 +319,9 @@ async def test_b24_a_method_in_another_case_is_no_method(house: House, method: s
     assert (await house.refusal(get(method=method), closes=True)).status == 400
 
 
-@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"])
+@pytest.mark.parametrize(
+    "name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"]
+)
 async def test_b24_a_method_override_counts_for_nothing_and_ends_here(house: House, name: str) -> None:
     await house.ask(get(headers={name: "DELETE"}))
     seen = house.origin.only

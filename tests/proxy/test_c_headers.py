@@ -10,7 +10,14 @@ from gateway.tokens.headers import renderer
 from tests.proxy.harness import ADMIN, PUBLIC, USER, House, get, identity, post, route
 
 IDENTITY = ("X-User-Id", "X-User-Roles", "X-Session-Id")
-SPELLINGS = (str, str.lower, str.upper, lambda n: n.replace("-", "_"), lambda n: n.replace("-", "."), lambda n: n.replace("-", "_", 1))
+SPELLINGS = (
+    str,
+    str.lower,
+    str.upper,
+    lambda n: n.replace("-", "_"),
+    lambda n: n.replace("-", "."),
+    lambda n: n.replace("-", "_", 1),
+)
 
 
 @pytest.mark.parametrize("path", ["/public/x", "/optional/x", "/api/x", "/stripped/x"])
@@ -175,7 +182,9 @@ async def test_c5_several_fields_of_a_trusted_proxy_are_one_list(house: House) -
     assert house.origin.only.values("x-forwarded-for") == [b"198.51.100.7, 127.0.0.1"]
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-Uri", "X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Original-Method"])
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-Uri", "X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Original-Method"]
+)
 async def test_c6_another_url_in_a_header_counts_for_nothing_and_ends_here(house: House, name: str) -> None:
     assert (await house.refusal(get("/admin/x", {name: "/public/x"}))).status == 401
     await house.ask(get("/public/x", {name: "/admin/x"}))
@@ -224,7 +233,9 @@ async def test_c9_a_field_that_decides_is_seen_with_all_its_values(house: House)
     assert (await house.refusal(post("/api/x", headers=twice))).code == "csrf_failed"
 
 
-@pytest.mark.parametrize("value", [b"\x85admin\xa0\xff", b"\xc3\xa9", b"a\tb", b" ", b"\x80", b"%00", b'"', b"=?utf-8?q?x?="])
+@pytest.mark.parametrize(
+    "value", [b"\x85admin\xa0\xff", b"\xc3\xa9", b"a\tb", b" ", b"\x80", b"%00", b'"', b"=?utf-8?q?x?="]
+)
 async def test_c10_a_value_arrives_byte_for_byte(house: House, value: bytes) -> None:
     request = b"GET /public/x HTTP/1.1\r\nHost: gw.test\r\nX-Value: %b\r\nX-Next: 1\r\n\r\n" % value
     await house.ask(request)
@@ -232,7 +243,18 @@ async def test_c10_a_value_arrives_byte_for_byte(house: House, value: bytes) -> 
     assert house.origin.only.values("x-next") == [b"1"]
 
 
-@pytest.mark.parametrize("subject", ["a\r\nX-Admin: 1", "a\x00b", "\u00e9\u2603", "a\nb", "a%0d%0ab", " a ", "\ud800x".encode("utf-8", "replace").decode()])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "a\r\nX-Admin: 1",
+        "a\x00b",
+        "\u00e9\u2603",
+        "a\nb",
+        "a%0d%0ab",
+        " a ",
+        "\ud800x".encode("utf-8", "replace").decode(),
+    ],
+)
 async def test_c11_a_claim_cannot_break_out_of_its_header(house: House, subject: str) -> None:
     who = identity(subject, "user", "a,b")
     render = renderer({"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"})
@@ -261,7 +283,9 @@ OURS = "__Host-Http-gw-at=good; __Host-Http-gw-rt=refresh; __Host-gw-csrf=csrf"
     ],
 )
 @pytest.mark.parametrize("path", ["/public/x", "/optional/x"])
-async def test_c12_our_cookies_end_here_and_theirs_do_not(house: House, cookie: str, left: list[bytes], path: str) -> None:
+async def test_c12_our_cookies_end_here_and_theirs_do_not(
+    house: House, cookie: str, left: list[bytes], path: str
+) -> None:
     await house.ask(get(path, {"Cookie": cookie}))
     assert house.origin.only.values("cookie") == left
 
