@@ -73,6 +73,7 @@ class Downstream(asyncio.Protocol):
         "_parser",
         "_paused",
         "_plain_host",
+        "_resting",
         "_running",
         "_task",
         "_unsent",
@@ -114,6 +115,7 @@ class Downstream(asyncio.Protocol):
         self._buffer = b""
         self._body: BodyFraming | None = None
         self._paused = False
+        self._resting = True
         self._running = False
         self._ended = False
         self._discarded = 0
@@ -228,10 +230,11 @@ class Downstream(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Idle for a while: give memory back first, close when the keep-alive time is over."""
-        if self._parser is None and self._fields is None:
+        if self._resting:
             self._close()
             return
         engine = self._engine
+        self._resting = True
         self._parser = self._fields = None
         self._block = b""
         self._pairs.clear()
@@ -342,6 +345,7 @@ class Downstream(asyncio.Protocol):
     def _read(self, data: bytes, block: bytes, minor: int, snapshot: Snapshot) -> Fields | Refusal:
         """Parse and read the fields of the head *data*; remember them if the next request may be the same."""
         engine = self._engine
+        self._resting = False
         pairs = self._pairs
         pairs.clear()
         parser = self._parser
@@ -568,7 +572,8 @@ class Downstream(asyncio.Protocol):
 
     def _answer_empty(self, head: RequestHead, answered: Answered) -> None:
         request_id = next(self._engine.request_ids)
-        close = head.fields.close or self.state == BODY
+        unread = self.state == BODY and not self._skip_body()
+        close = head.fields.close or unread or self._engine.draining
         answer = empty_answer(answered.status, request_id, close=close)
         self.transport.write(answer)
         self._record(head, answered.status, len(answer), request_id, None)

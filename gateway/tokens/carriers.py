@@ -53,8 +53,7 @@ def cookies(field: bytes) -> Cookies | Unreadable:
         return Cookies({}, field)
     ours: dict[str, str] = {}
     rest = []
-    for pair in field.split(b";"):
-        pair = pair.strip(b" \t")
+    for pair in (piece.strip(b" \t") for piece in field.split(b";")):
         name, _, value = pair.partition(b"=")
         own = _OURS.get(name.strip(b" \t").lower())
         if own is None:

@@ -41,6 +41,9 @@ def renderer(headers: Mapping[str, str]) -> Callable[[Identity], bytes]:
             value = find(identity)
             if value is None:
                 continue
+            if isinstance(value, str) and value.isalnum() and value.isascii():
+                rendered.append(f"{name}: {value}\r\n")
+                continue
             text = (
                 quote(value, safe=_PLAIN) if isinstance(value, str) else ",".join(quote(v, safe=_MEMBER) for v in value)
             )

@@ -1,142 +1,178 @@
-"""Signing keys kept in a directory: made at the first start, found again at every later one.
+"""Signing keys kept in a directory: made at the first start, found again at every later one, turned by a schedule.
 
 All of them are in one file, `signing-keys.json` (mode 0600), which is only ever replaced as a whole: written beside,
 flushed to disk, renamed. So a crash leaves the old set or the new one, and the states in it always fit together. A
-lock file lets one of several processes make the first key. No function here but `forget` leaves a key out.
+lock file lets one of several processes change it at a time; whoever uses the keys looks at the file every few seconds
+(`Keystore.refresh`), so a change made by a command or by another process is in force everywhere soon.
 """
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.tokens.algorithms import SCHEMES
+from gateway.tokens.kept import (
+    KeptKeys,
+    compromised,
+    decoded,
+    encoded,
+    forgotten,
+    has_current,
+    keys_of,
+    made,
+    promoted,
+    resealed,
+    ring_of,
+    turned_to,
+    withdrawn,
+)
 from gateway.tokens.ring import KeyRing
-from gateway.tokens.signing import STATES, SigningKey, State, generate_key, load_key
-from gateway.tokens.strict import strict_json_object
+from gateway.tokens.rotation import Schedule, applied, plan
+from gateway.tokens.sealing import Seal
 
 FILE = "signing-keys.json"
 _LOCK = ".signing-keys.lock"
-_VERSION = 1
+
+RETRY = 60
+"""Seconds until a step that could not be written down is tried again."""
+
+_Stamp = tuple[int, int, int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One key as the file has it."""
+class Keystore:
+    """The keys of a directory in force: a ring that follows the file, and a schedule that turns the keys."""
 
-    kid: str
-    alg: str
-    state: State
-    created: int
-    """Unix time."""
-    since: int
-    """Unix time at which the key got its state: a retired key may go when its last token has expired."""
-    key: str
+    __slots__ = ("_directory", "_kept", "_schedule", "_seal", "_seen", "_try_at", "ring")
+
+    def __init__(
+        self, directory: Path, alg: str, now: float, *, schedule: Schedule | None = None, seal: Seal | None = None
+    ) -> None:
+        """Open *directory*, whose current key is to be one for *alg*.
+
+        An empty directory gets a key. When the current key is for another algorithm, a next key for *alg* becomes
+        current, or a new one; the old ones go on verifying as retired. Needs no right to write when there is nothing
+        to change. With *seal*, keys rest sealed; those that lie open are sealed now.
+
+        Raises:
+            ConfigError: the directory or the file cannot be used; a file that cannot be read is never overwritten.
+        """
+        if alg not in SCHEMES:
+            raise ConfigError(f"algorithm {alg!r} is not one of {', '.join(SCHEMES)}")
+        self._directory = directory
+        self._schedule = schedule
+        self._seal = seal
+        self._try_at = 0.0
+        warnings = _guarded(directory)
+        self._seen = _stamp(directory)
+        kept = kept_in(directory)
+        if not has_current(kept, alg) or resealed(kept, seal) != kept:
+            kept = self._change(
+                lambda found: resealed(found if has_current(found, alg) else turned_to(found, alg, now, seal), seal)
+            )
+        self._kept = kept
+        self.ring = _ring(directory, kept, seal, warnings)
+
+    @property
+    def kept(self) -> KeptKeys:
+        """The keys in force, as they are kept."""
+        return self._kept
+
+    def refresh(self, now: float) -> bool:
+        """Do what the schedule asks for and take up what others have changed; say whether the ring is another.
+
+        Costs one `stat` when there is nothing to do, so it can be called every second or two; a new RSA key takes a
+        tenth of a second, so call it in a thread.
+
+        Raises:
+            ConfigError: the file cannot be used or not be changed; the keys in force stay. Said once for each state
+                of the file, and each RETRY seconds of a step that is due.
+        """
+        seen = _stamp(self._directory)
+        if seen != self._seen:
+            self._seen = seen
+            found = kept_in(self._directory)
+            if not found:
+                raise ConfigError(f"{self._directory / FILE} is gone; the keys in force are used on, restore it")
+        else:
+            found = self._kept
+        schedule = self._schedule
+        if schedule is not None and now >= self._try_at and plan(found, now, schedule):
+            self._try_at = now + RETRY
+            found = self._change(lambda kept: applied(kept, plan(kept, now, schedule), now, self._seal))
+        if found == self._kept:
+            return False
+        try:
+            self.ring.replace(keys_of(found, self._seal), self.ring.warnings)
+        except ConfigError as error:
+            raise ConfigError(f"{self._directory / FILE}: {error}") from error
+        self._kept = found
+        self._try_at = 0.0
+        return True
+
+    def _change(self, change: Callable[[KeptKeys], KeptKeys]) -> KeptKeys:
+        kept = _changed(self._directory, change, self._seal)
+        self._seen = _stamp(self._directory)
+        return kept
 
 
-def keyring_in(directory: Path, alg: str, now: float) -> KeyRing:
-    """Return the ring kept in *directory*, whose current key is one for *alg*.
-
-    An empty directory gets a key. When the current key is for another algorithm, a next key for *alg* becomes
-    current, or a new one; the old ones go on verifying as retired. Needs no right to write when there is nothing to
-    change.
-
-    Raises:
-        ConfigError: the directory or the file cannot be used; a file that cannot be read is never overwritten.
-    """
-    if alg not in SCHEMES:
-        raise ConfigError(f"algorithm {alg!r} is not one of {', '.join(SCHEMES)}")
-    warnings = _guarded(directory)
-    kept = _read(directory)
-    if _current(kept, alg):
-        return _ring(directory, kept, warnings)
-    with _locked(directory):
-        kept = _read(directory)  # another process may have been first
-        if _current(kept, alg):
-            return _ring(directory, kept, warnings)
-        kept = _turned_to(kept, alg, int(now))
-        ring = _ring(directory, kept, warnings)
-        _write(directory, kept)
-        return ring
+def keyring_in(directory: Path, alg: str, now: float, seal: Seal | None = None) -> KeyRing:
+    """Return the ring kept in *directory*, whose current key is one for *alg*; see `Keystore`."""
+    return Keystore(directory, alg, now, seal=seal).ring
 
 
-def stage(directory: Path, alg: str, now: float) -> str:
+def stage(directory: Path, alg: str, now: float, seal: Seal | None = None) -> str:
     """Add a next key for *alg*, so that everyone has fetched it before it signs; returns its `kid`."""
-    made = _kept(generate_key(alg, "next"), int(now))
-    with _locked(directory):
-        kept = (*_read(directory), made)
-        _ring(directory, kept)
-        _write(directory, kept)
-    return made.kid
+    new = made(alg, "next", now, seal)
+    _changed(directory, lambda kept: (*kept, new), seal)
+    return new.kid
 
 
-def promote(directory: Path, kid: str, now: float) -> None:
+def promote(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
     """Make the next key *kid* current; the one before it is retired and goes on verifying.
 
     Raises:
         ConfigError: there is no such next key.
     """
-    with _locked(directory):
-        kept = _read(directory)
-        if not any(one.kid == kid and one.state == "next" for one in kept):
-            raise ConfigError(f"{directory / FILE} has no key {kid!r} with state next; stage one first")
-        states: dict[str, State] = {one.kid: "retired" for one in kept if one.state == "current"}
-        states[kid] = "current"
-        kept = tuple(replace(one, state=states[one.kid], since=int(now)) if one.kid in states else one for one in kept)
-        _ring(directory, kept)
-        _write(directory, kept)
+    _changed(directory, lambda kept: promoted(kept, kid, now), seal)
 
 
-def forget(directory: Path, kid: str) -> None:
+def withdraw(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
+    """Retire the next key *kid* before it ever signs.
+
+    Raises:
+        ConfigError: there is no such next key.
+    """
+    _changed(directory, lambda kept: withdrawn(kept, kid, now), seal)
+
+
+def forget(directory: Path, kid: str, seal: Seal | None = None) -> None:
     """Leave out the retired key *kid*: no token signed with it is accepted any more.
 
     Raises:
         ConfigError: there is no such retired key.
     """
-    with _locked(directory):
-        kept = _read(directory)
-        left = tuple(one for one in kept if one.kid != kid or one.state != "retired")
-        if left == kept:
-            raise ConfigError(f"{directory / FILE} has no key {kid!r} with state retired")
-        _write(directory, left)
+    _changed(directory, lambda kept: forgotten(kept, kid), seal)
 
 
-def _current(kept: tuple[Kept, ...], alg: str) -> bool:
-    return any(one.state == "current" and one.alg == alg for one in kept)
+def expel(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
+    """Leave out *kid*, because it is no longer a secret; when it was the signing one, another signs from now on.
+
+    Raises:
+        ConfigError: there is no such key.
+    """
+    _changed(directory, lambda kept: compromised(kept, kid, now, seal), seal)
 
 
-def _turned_to(kept: tuple[Kept, ...], alg: str, now: int) -> tuple[Kept, ...]:
-    """Return *kept* with a current key for *alg*; what was in force for another algorithm is retired."""
-    waiting = next((one for one in kept if one.state == "next" and one.alg == alg), None)
-    turned = [
-        replace(one, state="retired", since=now)
-        if one.state == "current" or (one.state == "next" and one.alg != alg)
-        else one
-        for one in kept
-        if one is not waiting
-    ]
-    first = replace(waiting, state="current", since=now) if waiting else _kept(generate_key(alg), now)
-    return (first, *turned)
+def kept_in(directory: Path) -> KeptKeys:
+    """Return the keys kept in *directory*, sealed ones sealed; none when there is no file.
 
-
-def _kept(key: SigningKey, now: int) -> Kept:
-    return Kept(key.kid, key.alg, key.state, now, now, key.serialised().decode("ascii"))
-
-
-def _ring(directory: Path, kept: tuple[Kept, ...], warnings: Iterable[str] = ()) -> KeyRing:
-    """Make a ring of *kept*; nothing is written that would not make one."""
-    try:
-        return KeyRing((load_key(one.key.encode(), one.alg, one.kid, one.state) for one in kept), warnings)
-    except ConfigError as error:
-        raise ConfigError(f"{directory / FILE}: {error}") from error
-
-
-def _read(directory: Path) -> tuple[Kept, ...]:
+    Raises:
+        ConfigError: the file cannot be read, or is damaged.
+    """
     path = directory / FILE
     try:
         text = path.read_bytes()
@@ -145,44 +181,53 @@ def _read(directory: Path) -> tuple[Kept, ...]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        found = strict_json_object(text)
-        entries = found["keys"]
-        if found["version"] != _VERSION or not isinstance(entries, list):
-            raise ValueError("of another version")
-        return tuple(_entry(entry) for entry in entries)
-    except (ValueError, KeyError, TypeError) as error:
+        return decoded(text)
+    except ValueError as error:
         raise ConfigError(
             f"{path} is damaged or was written by another version; it is left as it is. Restore it from a backup, or "
             f"move it away to start with a new key (access tokens in use then end; people stay logged in)"
         ) from error
 
 
-def _entry(entry: object) -> Kept:
-    if not isinstance(entry, dict):
-        raise ValueError("an entry is not an object")
-    kept = Kept(**entry)
-    for text in (kept.kid, kept.alg, kept.key):
-        if not isinstance(text, str):
-            raise ValueError("a member is not text")
-    for second in (kept.created, kept.since):
-        if type(second) is not int:
-            raise ValueError("a member is not a time")
-    if kept.state not in STATES:
-        raise ValueError("no such state")
-    return kept
+def _changed(directory: Path, change: Callable[[KeptKeys], KeptKeys], seal: Seal | None) -> KeptKeys:
+    """Change the set under the lock, and return what is kept now; nothing is written that would not make a ring."""
+    with _locked(directory):
+        before = kept_in(directory)  # another process may have been first
+        try:
+            kept = change(before)
+        except ConfigError as error:
+            raise ConfigError(f"{directory / FILE}: {error}") from error
+        if kept != before:
+            _ring(directory, kept, seal)
+            _write(directory, kept)
+        return kept
 
 
-def _write(directory: Path, kept: tuple[Kept, ...]) -> None:
+def _ring(directory: Path, kept: KeptKeys, seal: Seal | None, warnings: Iterable[str] = ()) -> KeyRing:
+    try:
+        return ring_of(kept, seal, warnings)
+    except ConfigError as error:
+        raise ConfigError(f"{directory / FILE}: {error}") from error
+
+
+def _stamp(directory: Path) -> _Stamp:
+    """Return what changes whenever the file is replaced; None when it is not there."""
+    try:
+        found = (directory / FILE).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+
+
+def _write(directory: Path, kept: KeptKeys) -> None:
     """Replace the file by *kept*, whole or not at all."""
     path = directory / FILE
     beside = directory / f"{FILE}.tmp"
-    entries = [asdict(one) for one in kept]
-    text = json.dumps({"version": _VERSION, "keys": entries}, indent=1).encode()
     try:
         beside.unlink(missing_ok=True)  # left by a crash; the lock is ours
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
-            file.write(text)
+            file.write(encoded(kept))
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)

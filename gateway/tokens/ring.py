@@ -1,10 +1,12 @@
 """The keys in force: one signs, all of them verify, and the public ones are published.
 
 A ring is replaced as a whole and only by a sound set of keys, so a broken reload leaves the old one at work. Each
-replacement raises `generation`, which ends every cached verification at once.
+replacement raises `generation`, which ends every cached verification at once. It may be replaced in another thread
+than the one that verifies: `generation` is raised last, so what was verified in between is verified once more.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 
@@ -15,8 +17,20 @@ from gateway.tokens.signing import STATES, SigningKey, State, VerifyingKey, load
 class KeyRing:
     """The key set of one issuer; a `kid` is looked up here and means nothing anywhere else."""
 
-    __slots__ = ("_by_kid", "_jwks", "_jwks_bytes", "_jwks_etag", "_signing", "generation", "keys", "warnings")
+    __slots__ = (
+        "_by_kid",
+        "_generations",
+        "_jwks",
+        "_jwks_bytes",
+        "_jwks_etag",
+        "_signing",
+        "generation",
+        "keys",
+        "warnings",
+    )
 
+    generation: int
+    """Another number for every set; what was verified under another one does not count."""
     _signing: SigningKey
     _by_kid: dict[str, VerifyingKey]
     keys: tuple[VerifyingKey, ...]
@@ -30,7 +44,7 @@ class KeyRing:
         Raises:
             ConfigError: see `replace`.
         """
-        self.generation = 0
+        self._generations = itertools.count(1)
         self.replace(keys, warnings)
 
     def replace(self, keys: Iterable[VerifyingKey], warnings: Iterable[str] = ()) -> None:
@@ -53,7 +67,11 @@ class KeyRing:
         self._jwks_etag = f'"{hashlib.sha256(self._jwks_bytes).hexdigest()[:32]}"'
         self.keys = ordered
         self.warnings = tuple(warnings)
-        self.generation += 1
+        self.renew()
+
+    def renew(self) -> None:
+        """End every cached verification, because a key that somebody else's tokens were verified with is gone."""
+        self.generation = next(self._generations)  # atomic, and never the same for two callers
 
     def signing(self) -> SigningKey:
         return self._signing

@@ -292,6 +292,11 @@ class Gateway(Program):
         tracebacks = [block for block in blocks if block.startswith("Traceback") and _DEMO not in block]
         return [block for block in blocks if '"msg": "fault"' in block] + tracebacks
 
+    def hurry(self) -> None:
+        """Send the first signal: by default SIGTERM waits five seconds for load balancers, and a second one ends it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+
     def memory(self) -> int:
         """Return the resident bytes of the gateway's own process."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -337,14 +342,9 @@ def running(
         gateway.await_ready(lambda: gateway.readiness() == 200)
         yield gateway
     finally:
-        gateway.stop() if text is not None else _hurry(gateway)
-
-
-def _hurry(gateway: Gateway) -> None:
-    """Stop a gateway that waits five seconds for load balancers: a second signal ends it at once."""
-    if gateway.process.poll() is None:
-        gateway.process.send_signal(signal.SIGINT)
-    gateway.stop()
+        if text is None or "drain:" not in text:
+            gateway.hurry()
+        gateway.stop()
 
 
 USERS = """\

@@ -28,6 +28,9 @@ MIB = 1024 * 1024
 OF_EACH_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "x-request-id"}
 """Fields that may differ between the two ways; those that say how long the body is are compared by themselves."""
 
+NOBODYS_BUSINESS = {"server", "x-powered-by"}
+"""What a service runs on, which the gateway does not pass on (OWASP: Fingerprint Web Server)."""
+
 
 class Stage(NamedTuple):
     """A service, its address behind the gateway, and the gateway with somebody logged in."""
@@ -119,6 +122,7 @@ class Pair:
         assert told(through) == told(direct)
         assert through.body == direct.body
         assert through.one("X-Request-Id")
+        assert not NOBODYS_BUSINESS & {name.lower() for name, _ in through.fields}
         return through
 
     def direct(
@@ -155,7 +159,7 @@ def pair(stage: Stage, client: Client) -> Pair:
 
 def told(answer: Answer) -> tuple[int, str, str, list[tuple[str, str]]]:
     """Return what an answer says beside its body: status, framing, and the fields as they came, names and all."""
-    fields = [(name, value) for name, value in answer.fields if name.lower() not in OF_EACH_HOP]
+    fields = [(name, value) for name, value in answer.fields if name.lower() not in OF_EACH_HOP | NOBODYS_BUSINESS]
     return answer.status, answer.one("Content-Length"), answer.one("Transfer-Encoding"), fields
 
 

@@ -222,7 +222,10 @@ class Line(asyncio.Protocol):
                 self.requests.append(request)
                 origin.requests.append(request)
                 if not self._early:
-                    self._play(origin.script.pop(0) if origin.script else (origin.answer,))
+                    answer = origin.answer
+                    if request.method == b"HEAD":
+                        answer = answer[: answer.find(b"\r\n\r\n") + 4]
+                    self._play(origin.script.pop(0) if origin.script else (answer,))
         except AssertionError as error:
             self.fault = error
             self.transport.abort()

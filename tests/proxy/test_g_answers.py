@@ -208,7 +208,6 @@ async def test_g3_an_upstream_that_speaks_unasked_is_hung_up_on(house: House) ->
     assert len(house.origin.lines) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="Upstream.data_received leaves a connection takeable between abort and its end")
 async def test_g3_a_connection_that_spoke_unasked_is_not_handed_out_in_the_moment_before_it_closes(
     house: House,
 ) -> None:
