@@ -147,7 +147,7 @@ class Gate:
         self._by_bearer = "bearer" in read_from
         self._by_cookie = "cookie" in read_from
         self._log_query = log_query
-        self._failures = failures or _Unlimited()
+        self._failures = _Unlimited() if failures is None else failures
 
     def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
         """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""

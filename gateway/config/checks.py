@@ -8,12 +8,14 @@ from gateway.config.document import Document, Loc
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
 from gateway.config.entries import RouteConfig, RuleConfig
 from gateway.config.faults import meant
+from gateway.config.issuers import findings as issuer_findings
 from gateway.config.models import Config
 from gateway.config.roles import circle
 from gateway.config.routes import RULE_KEYS, opened_at
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
 from gateway.routing.template import parse, shape
+from gateway.tokens.rotation import PUBLISH_MARGIN
 
 
 class Draft(NamedTuple):
@@ -58,7 +60,19 @@ class Finding(NamedTuple):
 
 def check(draft: Draft) -> None:
     """Note in the document everything that is wrong beyond single values."""
-    for step in (_upstreams, _roles, _open_routes, _rewrites, _ties, _own_paths, _names, _headers, _refresh, _keys):
+    for step in (
+        _upstreams,
+        _roles,
+        _open_routes,
+        _rewrites,
+        _ties,
+        _own_paths,
+        _names,
+        _headers,
+        _refresh,
+        _keys,
+        _issuers,
+    ):
         for finding in step(draft):
             draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
     for finding in (*_transport(draft), *_store(draft), *_listeners(draft), *_files(draft)):
@@ -198,6 +212,37 @@ def _keys(draft: Draft) -> Iterator[Finding]:
     for at in current[1:]:
         hint = "write state: next or state: retired"
         yield Finding(("tokens", "keys", "files", at), "a second key is current; one signs", hint)
+    keys = draft.config.tokens.keys
+    for key in ("rotate", "seal", "publish_ahead") if files else ():
+        if key in keys.model_fields_set:
+            yield Finding(
+                ("tokens", "keys", key), "keys from files are turned and sealed by whoever writes them", "", True
+            )
+    if keys.publish_ahead < keys.jwks_max_age + PUBLISH_MARGIN:
+        key = "publish_ahead" if "publish_ahead" in keys.model_fields_set else "jwks_max_age"
+        reason = "a new key would sign before everyone who caches the published set has fetched it"
+        yield Finding(("tokens", "keys", key), reason, "publish_ahead must be a minute longer than jwks_max_age")
+    if not files and keys.rotate is not None and keys.rotate < 2 * keys.publish_ahead:
+        key = "rotate" if "rotate" in keys.model_fields_set else "publish_ahead"
+        yield Finding(("tokens", "keys", key), "a key would have to be published before the one before it signs")
+
+
+def _issuers(draft: Draft) -> Iterator[Finding]:
+    if not draft.sound("trusted_issuers"):
+        return
+    config = draft.config
+    own = config.effective.issuer if draft.sound("tokens", "server") else None
+    for found in issuer_findings(config.trusted_issuers, own, draft.names("roles")):
+        yield Finding(("trusted_issuers", *found.loc), found.reason, found.hint)
+    meant_for = {
+        *config.effective.audience,
+        *(name for one in config.trusted_issuers.values() for name in one.audience),
+    }
+    for loc, levels in _levels(draft) if draft.sound("tokens", "server") else ():
+        for at, name in enumerate(levels[0].audience):
+            if name not in meant_for:
+                reason = f'no token for "{name}" is ever accepted'
+                yield Finding((*loc, "audience", at), reason, meant(name, meant_for) or "add it to tokens.audience")
 
 
 def _transport(draft: Draft) -> Iterator[Finding]:
@@ -254,6 +299,9 @@ def _files(draft: Draft) -> Iterator[Finding]:
         named |= _pair(("server", "tls", at), pair.certificate_file, pair.key_file)
     for at, key in enumerate(config.tokens.keys.files):
         named["tokens", "keys", "files", at, "file"] = key.file
+    for name, issuer in config.trusted_issuers.items():
+        named["trusted_issuers", name, "jwks_file"] = issuer.jwks_file
+        named |= {("trusted_issuers", name, "keys", at, "file"): key.file for at, key in enumerate(issuer.keys)}
     for name, upstream in config.upstreams.items():
         if upstream.tls is not None:
             named |= _pair(("upstreams", name, "tls"), upstream.tls.certificate_file, upstream.tls.key_file)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.config.addresses import Address
+from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.sections import LoginConfig, ServerConfig, StoreConfig, TokensConfig
 from gateway.errors import ConfigError
 
 JWKS_PATH = "/.well-known/jwks.json"
+ISSUER_HEADER = "X-User-Issuer"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
 
@@ -25,6 +27,10 @@ class Sections(Protocol):
     def tokens(self) -> TokensConfig: ...
     @property
     def login(self) -> LoginConfig | None: ...
+    @property
+    def trusted_issuers(self) -> Mapping[str, TrustedIssuerConfig]: ...
+    @property
+    def identity_headers(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,10 @@ class Effective:
     """What a browser may send as `Origin` from our own pages."""
     issuer: str
     audience: tuple[str, ...]
+    longest_life: float
+    """Seconds after which no token that was valid once can be so still, ours and trusted issuers'."""
+    identity_headers: Mapping[str, str]
+    """Those of the file, and the issuer's where there are several."""
     cookies: bool
     """Cookies are given or read as credentials."""
     embedded: bool
@@ -64,10 +74,24 @@ def effective(config: Sections) -> Effective:
         own_origins=frozenset(name.encode() for name in _names(origin, server.listen, server.public_url)),
         issuer=issuer,
         audience=config.tokens.audience or (issuer,),
+        longest_life=max(
+            config.tokens.access_ttl + config.tokens.leeway,
+            *(one.max_token_age + one.leeway for one in config.trusted_issuers.values()),
+            0.0,
+        ),
+        identity_headers=_identity_headers(config),
         cookies="cookie" in config.tokens.read_from
         and (config.login is not None or "read_from" in config.tokens.model_fields_set),
         embedded=config.store.url == "embedded",
     )
+
+
+def _identity_headers(config: Sections) -> Mapping[str, str]:
+    """Without its issuer, a subject of somebody else's could be taken for one of ours (ARCHITECTURE 8.5)."""
+    headers = config.identity_headers
+    if not config.trusted_issuers or "iss" in headers.values():
+        return headers
+    return {**headers, ISSUER_HEADER: "iss"}
 
 
 def _names(origin: str, listen: Address, public_url: str | None) -> set[str]:

@@ -71,6 +71,8 @@ class RuleConfig(Model):
     """None of these."""
     permissions: Words = ()
     scopes: Words = ()
+    audience: Words = ()
+    """Any of these in the token's `aud`; absent: what tokens.audience asks of every token."""
     body: Size = 1 << 20
     """The largest request body; absent: server.limits.body."""
 

@@ -11,6 +11,7 @@ from gateway.config.document import Document
 from gateway.config.effective import Effective, effective
 from gateway.config.entries import DefaultsConfig, RouteConfig
 from gateway.config.faults import Wrong
+from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.model import ListOf, Model
 from gateway.config.sections import LoginConfig, RoleConfig, ServerConfig, StoreConfig, TelemetryConfig, TokensConfig
 from gateway.config.upstreams import UpstreamEntry
@@ -31,6 +32,10 @@ class Config(Model):
     store: StoreConfig = StoreConfig()
     tokens: TokensConfig = TokensConfig()
     login: LoginConfig | None = None
+    trusted_issuers: Mapping[Annotated[Text, AfterValidator(names.issuer_name)], TrustedIssuerConfig] = Field(
+        default_factory=dict
+    )
+    """Identity providers whose tokens count beside our own."""
     identity_headers: Mapping[
         Annotated[Text, AfterValidator(names.header_name)], Annotated[Text, AfterValidator(names.header_value)]
     ] = Field(default_factory=lambda: {"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"})

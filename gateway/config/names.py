@@ -65,6 +65,13 @@ def upstream_name(value: str) -> str:
     return value
 
 
+def issuer_name(value: str) -> str:
+    """Return *value* when identifiers of a trusted issuer can begin with it: ``legacy:9f2c…``."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", value) is None:
+        raise Wrong(f'"{value}" is no name for an issuer: at most 32 letters, digits, "-", "_" and "."')
+    return value
+
+
 def base_path(value: str) -> str:
     """Return *value* when the gateway's own endpoints can live below it."""
     try:

@@ -17,7 +17,7 @@ from gateway.routing.route import BUILTIN, DEFAULT_METHODS
 from gateway.routing.rules import wanted
 from gateway.routing.table import Access, Retry, Route, RouteOptions, RouteTable, Rule, Timeouts, WebSocketOptions
 
-RULE_KEYS = ("roles", "roles_all", "not_roles", "permissions", "scopes")
+RULE_KEYS = ("roles", "roles_all", "not_roles", "permissions", "scopes", "audience")
 
 Expansion = Mapping[str, frozenset[str]]
 
@@ -98,6 +98,7 @@ def rule(levels: Sequence[RuleConfig], having: Expansion, granted: Expansion) ->
         not_roles=_any_of(_nearest(levels, "not_roles"), having),
         permissions=permissions,
         scopes=frozenset(_nearest(levels, "scopes")),
+        audience=frozenset(_nearest(levels, "audience")),
         granting={name: granted[name] for name in permissions if name in granted},
         body_limit=body,
     )

@@ -12,6 +12,7 @@ from gateway.config.values import (
     Count,
     CountOrNone,
     Duration,
+    DurationOrNone,
     DurationOrZero,
     FilePath,
     Flag,
@@ -133,6 +134,14 @@ class KeysConfig(Model):
 
     alg: Algorithm = "RS256"
     store: Literal["data_dir"] = "data_dir"
+    rotate: DurationOrNone = 30 * 86400.0
+    """How long a generated key signs before the next one takes over; none: only by `gateway keys rotate`."""
+    publish_ahead: Duration = 3600.0
+    """How long a new key is published before it signs."""
+    jwks_max_age: Annotated[Duration, Field(le=86400.0)] = 300.0
+    """How long others may cache the published set."""
+    seal: Flag = False
+    """Encrypt generated keys under server.secret, so that a copy of the data directory is not enough."""
     files: ListOf[KeyFileConfig] = ()
 
 

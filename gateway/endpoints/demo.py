@@ -30,9 +30,12 @@ async def echo(request: web.Request) -> web.StreamResponse:
     """Tell what reached us."""
     size = 0
     start = bytearray()
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        start += piece[: max(0, _SHOWN - len(start))]
+    try:
+        async for piece in request.content.iter_any():
+            size += len(piece)
+            start += piece[: max(0, _SHOWN - len(start))]
+    except ConnectionError:
+        return web.Response(status=400)  # whoever asked is gone, so nobody reads this
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -32,6 +32,8 @@ class Rule:
     """All of these, from the token or by `granting`."""
     scopes: frozenset[str] = frozenset()
     """All of these."""
+    audience: frozenset[str] = frozenset()
+    """Any of these in the token's `aud`; empty asks for none beyond what every token must be for."""
     granting: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Permission to the roles that bring it along without the token saying so."""
     body_limit: int | None = None
@@ -76,6 +78,8 @@ def wanted(rule: Rule) -> str:
         parts.append(f"permission {_each(rule.permissions)}")
     if rule.scopes:
         parts.append(f"scope {_each(rule.scopes)}")
+    if rule.audience:
+        parts.append(f"audience {_either(rule.audience)}")
     if not parts:
         return "a valid token" if rule.access is Access.REQUIRED else "a valid token or none"
     return "; ".join(parts)

@@ -94,8 +94,7 @@ def test_two_gateways_turn_their_keys_and_refuse_no_valid_token(tmp_path: Path) 
     while now < TURN + 2 * 3600:
         house.gateways[int(now / step) % 2].refresh(now)  # now the one, now the other: neither is in charge
         seen |= {entry["kid"] for entry in house.gateways[0].ring.jwks()["keys"]}
-        for by in (0, 1):
-            alive.append((now, house.token(by, now)))
+        alive += [(now, house.token(by, now)) for by in (0, 1)]
         alive = [(born, token) for born, token in alive if now < born + TTL]
         for _, token in alive:
             assert house.accepted(token, now) == [True, True]
