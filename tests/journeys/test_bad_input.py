@@ -515,7 +515,6 @@ def test_after_all_that_the_gateway_is_well(patient: Gateway) -> None:
     still_serves(patient)
 
 
-@pytest.mark.xfail(strict=True, reason="gate.py: `failures or _Unlimited()` takes an empty FailedTokens for none")
 def test_who_sends_many_forged_tokens_has_to_wait_and_known_people_do_not(demo: Gateway) -> None:
     """Forged signatures are refused unseen for a while; whoever has been let in goes on, from the same address too."""
     alice = demo.login()
