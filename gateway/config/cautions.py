@@ -8,7 +8,7 @@ from gateway.users.file import UserRecord, caution
 
 def cautions(config: Config, users: Mapping[str, UserRecord]) -> list[str]:
     """Return one sentence with its remedy for everything in *config* and *users* that may not be meant."""
-    return [*_server(config), *_upstreams(config), *_users(config, users)]
+    return [*_server(config), *_tokens(config), *_upstreams(config), *_users(config, users)]
 
 
 def _server(config: Config) -> Iterator[str]:
@@ -22,6 +22,21 @@ def _server(config: Config) -> Iterator[str]:
         yield "server.insecure_http: passwords and tokens cross the network in clear"
     if not server.admin.listen.loopback and server.admin.token is None:
         yield f"server.admin: /metrics is open to everybody who reaches {server.admin.listen}; /admin is closed"
+
+
+def _tokens(config: Config) -> Iterator[str]:
+    keys = config.tokens.keys
+    if keys.files and keys.model_fields_set & {"rotate", "publish_ahead", "seal"}:
+        yield "tokens.keys: keys from files are turned and sealed by whoever writes them; rotate and seal do nothing"
+    for name, issuer in config.trusted_issuers.items():
+        where = f"trusted_issuers.{name}"
+        if issuer.fetched and not issuer.place.startswith("https://"):
+            yield f"{where}: its keys are fetched without TLS; whoever is in between can sign tokens"
+        if config.login is not None and issuer.subject_prefix is None:
+            yield (
+                f"{where}: a subject of theirs can have the name of one of ours; set subject_prefix, or see to it that "
+                "every upstream looks at X-User-Issuer"
+            )
 
 
 def _upstreams(config: Config) -> Iterator[str]:

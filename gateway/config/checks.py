@@ -8,14 +8,15 @@ from gateway.config.document import Document, Loc
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
 from gateway.config.entries import RouteConfig, RuleConfig
 from gateway.config.faults import meant
+from gateway.config.findings import Finding
 from gateway.config.issuers import findings as issuer_findings
+from gateway.config.keys import findings as key_findings
 from gateway.config.models import Config
 from gateway.config.roles import circle
 from gateway.config.routes import RULE_KEYS, opened_at
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
 from gateway.routing.template import parse, shape
-from gateway.tokens.rotation import PUBLISH_MARGIN
 
 
 class Draft(NamedTuple):
@@ -47,15 +48,6 @@ class Draft(NamedTuple):
 
     def sound(self, *sections: str) -> bool:
         return self.broken.isdisjoint(sections)
-
-
-class Finding(NamedTuple):
-    """A fault on its way into the document."""
-
-    loc: Loc
-    reason: str
-    hint: str = ""
-    at_key: bool = False
 
 
 def check(draft: Draft) -> None:
@@ -205,26 +197,8 @@ def _refresh(draft: Draft) -> Iterator[Finding]:
 
 
 def _keys(draft: Draft) -> Iterator[Finding]:
-    files = draft.config.tokens.keys.files
-    current = [at for at, key in enumerate(files) if key.state == "current"]
-    if files and not current:
-        yield Finding(("tokens", "keys", "files"), "none of the keys is current, so nothing could be signed")
-    for at in current[1:]:
-        hint = "write state: next or state: retired"
-        yield Finding(("tokens", "keys", "files", at), "a second key is current; one signs", hint)
-    keys = draft.config.tokens.keys
-    for key in ("rotate", "seal", "publish_ahead") if files else ():
-        if key in keys.model_fields_set:
-            yield Finding(
-                ("tokens", "keys", key), "keys from files are turned and sealed by whoever writes them", "", True
-            )
-    if keys.publish_ahead < keys.jwks_max_age + PUBLISH_MARGIN:
-        key = "publish_ahead" if "publish_ahead" in keys.model_fields_set else "jwks_max_age"
-        reason = "a new key would sign before everyone who caches the published set has fetched it"
-        yield Finding(("tokens", "keys", key), reason, "publish_ahead must be a minute longer than jwks_max_age")
-    if not files and keys.rotate is not None and keys.rotate < 2 * keys.publish_ahead:
-        key = "rotate" if "rotate" in keys.model_fields_set else "publish_ahead"
-        yield Finding(("tokens", "keys", key), "a key would have to be published before the one before it signs")
+    for found in key_findings(draft.config.tokens.keys):
+        yield found._replace(loc=("tokens", "keys", *found.loc))
 
 
 def _issuers(draft: Draft) -> Iterator[Finding]:
@@ -233,7 +207,7 @@ def _issuers(draft: Draft) -> Iterator[Finding]:
     config = draft.config
     own = config.effective.issuer if draft.sound("tokens", "server") else None
     for found in issuer_findings(config.trusted_issuers, own, draft.names("roles")):
-        yield Finding(("trusted_issuers", *found.loc), found.reason, found.hint)
+        yield found._replace(loc=("trusted_issuers", *found.loc))
     meant_for = {
         *config.effective.audience,
         *(name for one in config.trusted_issuers.values() for name in one.audience),

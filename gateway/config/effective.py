@@ -91,7 +91,9 @@ def _identity_headers(config: Sections) -> Mapping[str, str]:
     headers = config.identity_headers
     if not config.trusted_issuers or "iss" in headers.values():
         return headers
-    return {**headers, ISSUER_HEADER: "iss"}
+    return {name: claim for name, claim in headers.items() if name.lower() != ISSUER_HEADER.lower()} | {
+        ISSUER_HEADER: "iss"
+    }
 
 
 def _names(origin: str, listen: Address, public_url: str | None) -> set[str]:

@@ -1,15 +1,15 @@
 """The section `trusted_issuers`: identity providers whose tokens count beside our own, and how they are read."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from gateway.config import names
-from gateway.config.document import Loc
 from gateway.config.entries import Words
 from gateway.config.faults import Wrong, meant
+from gateway.config.findings import Finding
 from gateway.config.model import ListOf, Model
 from gateway.config.sections import Algorithm, Audience
 from gateway.config.values import Duration, DurationOrZero, FilePath, Flag, Text
@@ -115,65 +115,55 @@ class TrustedIssuerConfig(Model):
         }
 
 
-class IssuerFinding(NamedTuple):
-    """A fault below `trusted_issuers`."""
-
-    loc: Loc
-    reason: str
-    hint: str = ""
-
-
 def findings(
     issuers: Mapping[str, TrustedIssuerConfig], own_issuer: str | None, roles: Iterable[str]
-) -> Iterator[IssuerFinding]:
+) -> Iterator[Finding]:
     """Yield what is wrong with *issuers* together; *roles* are those of the file."""
     known = tuple(roles)
     seen: dict[str, str] = {}
     for name, config in issuers.items():
         if config.issuer == own_issuer:
-            yield IssuerFinding((name, "issuer"), "this is the gateway's own issuer", "leave it out; it is trusted")
+            yield Finding((name, "issuer"), "this is the gateway's own issuer", "leave it out; it is trusted")
         if (first := seen.setdefault(config.issuer, name)) != name:
-            yield IssuerFinding((name, "issuer"), f'the same issuer as of "{first}"')
+            yield Finding((name, "issuer"), f'the same issuer as of "{first}"')
         yield from (finding._replace(loc=(name, *finding.loc)) for finding in _of_one(config, known))
 
 
-def _of_one(config: TrustedIssuerConfig, roles: tuple[str, ...]) -> Iterator[IssuerFinding]:
+def _of_one(config: TrustedIssuerConfig, roles: tuple[str, ...]) -> Iterator[Finding]:
     ways = [key for key in ("jwks", "jwks_file", "keys") if getattr(config, key)]
     for key in ways[1:]:
-        yield IssuerFinding((key,), f"{ways[0]} says already where the keys are", "remove one of them")
+        yield Finding((key,), f"{ways[0]} says already where the keys are", "remove one of them")
     yield from _transport(config)
     yield from _algorithms(config)
     for theirs, ours in config.role_map.items():
         for role in sorted(ours.difference(roles)):
             hint = meant(role, roles) or f"add {role}: {{}} to roles:"
-            yield IssuerFinding(("map_roles", theirs), f'no role is called "{role}"', hint)
+            yield Finding(("map_roles", theirs), f'no role is called "{role}"', hint)
     if config.map_roles and config.roles is None:
-        yield IssuerFinding(("map_roles",), "roles does not say where the roles are", "write roles: realm_access.roles")
+        yield Finding(("map_roles",), "roles does not say where the roles are", "write roles: realm_access.roles")
     if config.roles is not None and not config.map_roles:
-        yield IssuerFinding(
-            ("roles",), "no role of theirs counts until it is mapped", "write map_roles: {THEIRS: ours}"
-        )
+        yield Finding(("roles",), "no role of theirs counts until it is mapped", "write map_roles: {THEIRS: ours}")
 
 
-def _transport(config: TrustedIssuerConfig) -> Iterator[IssuerFinding]:
+def _transport(config: TrustedIssuerConfig) -> Iterator[Finding]:
     if not config.fetched:
         return
     key = "jwks" if config.jwks else "issuer"
     if not config.place.startswith(("https://", "http://")):
         hint = "write jwks: https://…, or jwks_file"
-        yield IssuerFinding(("issuer",), "the keys of an issuer that is no URL cannot be found", hint)
+        yield Finding(("issuer",), "the keys of an issuer that is no URL cannot be found", hint)
     elif not config.place.startswith("https://") and not config.insecure_http:
         reason = "without TLS anybody in between could give us keys of their own"
-        yield IssuerFinding((key,), reason, "use https://…; insecure_http: true allows it all the same")
+        yield Finding((key,), reason, "use https://…; insecure_http: true allows it all the same")
 
 
-def _algorithms(config: TrustedIssuerConfig) -> Iterator[IssuerFinding]:
+def _algorithms(config: TrustedIssuerConfig) -> Iterator[Finding]:
     secret = [alg for alg in config.algs if alg.startswith("HS")]
     if secret and len(secret) < len(config.algs):
         reason = f"{secret[0]} beside algorithms of public keys invites confusion (RFC 8725 section 3.1)"
-        yield IssuerFinding(("algs",), reason, "name one kind only")
+        yield Finding(("algs",), reason, "name one kind only")
     elif secret and not config.keys:
-        yield IssuerFinding(("algs",), f"{secret[0]} needs a secret, which no published set holds", "give it by keys")
+        yield Finding(("algs",), f"{secret[0]} needs a secret, which no published set holds", "give it by keys")
     for at, key in enumerate(config.keys):
         if key.alg not in config.algs:
-            yield IssuerFinding(("keys", at, "alg"), f"{key.alg} is not among algs", f"write algs: [{key.alg}]")
+            yield Finding(("keys", at, "alg"), f"{key.alg} is not among algs", f"write algs: [{key.alg}]")

@@ -5,10 +5,13 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.proxy.engine import Engine
 from gateway.proxy.pool import Connect, Link, Target
 from gateway.proxy.upstream import Upstream
+
+L = TypeVar("L", bound=Link)
 
 # A write buffer of 64 KiB would pause and resume the other side with every read of a fast peer.
 WRITE_HIGH = 256 * 1024
@@ -50,7 +53,7 @@ def unix(engine: Engine, path: str) -> Connect:
     return connect
 
 
-def builtin(engine: Engine, serve: Callable[[Link], asyncio.Protocol], make_link: Callable[[], Link]) -> Connect:
+def builtin(engine: Engine, serve: Callable[[L], asyncio.Protocol], make_link: Callable[[], L]) -> Connect:
     """Return a way to connect to the application inside this process.
 
     *serve* makes a server protocol that knows its *link*. A socket pair stands between the two, so the application sees

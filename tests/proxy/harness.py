@@ -5,8 +5,11 @@ because the wheel is turned by hand, and where two sides must not race, the orig
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
+from array import array
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
@@ -363,6 +366,13 @@ class Client:
             await self.send(data[at : at + 1])
             await settle(3)
 
+    async def delivered(self) -> None:
+        """Wait until the kernel has handed over everything that was sent."""
+        left = array("i", [1])
+        while left[0]:
+            fcntl.ioctl(self._socket, termios.TIOCOUTQ, left)
+            await settle(1)
+
     async def read(self, size: int = 65536) -> bytes:
         """Return what has come, at least a byte unless the connection is closed; a broken one raises."""
         async with asyncio.timeout(PATIENCE):
@@ -458,6 +468,11 @@ class House:
         self._clients: list[Client] = []
         self._server: asyncio.Server | None = None
 
+    @classmethod
+    def usual(cls) -> "House":
+        """The house of most tests, still closed."""
+        return cls(limits=Limits(), routes=usual_routes(), pool=PoolLimits())
+
     def _pool(self, name: str, origin: Origin, limits: PoolLimits) -> Pool:
         builtin = name == "builtin"
 
@@ -526,6 +541,10 @@ class House:
         self._clients.append(client)
         await asyncio.get_running_loop().sock_connect(sock, self.address)
         return client
+
+    def forget(self, client: Client) -> None:
+        """*client* has been closed."""
+        self._clients.remove(client)
 
     async def ask(self, request: bytes) -> Answer:
         """Send *request* on a connection of its own and return the answer."""

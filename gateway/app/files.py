@@ -1,0 +1,57 @@
+"""What the gateway finds or makes on disk before it starts: data directory, master secret, signing keys."""
+
+import contextlib
+import os
+import secrets as entropy
+from pathlib import Path
+
+from gateway.config.models import Config
+from gateway.errors import ConfigError
+from gateway.tokens.keystore import keyring_in
+from gateway.tokens.ring import KeyRing, keyring_from
+
+ADDRESS_FILE = "admin_address"
+"""In the data directory: where the running gateway's admin listener is, for `gateway healthcheck`."""
+
+
+def prepare(data: Path) -> None:
+    """Make the data directory, readable by its owner alone.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"server.data_dir: cannot make {data}: {error.strerror}") from error
+
+
+def master_secret(config: Config, data: Path) -> bytes:
+    """Return the one secret all others derive from (ARCHITECTURE 8.1).
+
+    With the embedded store it is made on the first start; an external store without `server.secret_file` has been
+    refused by then.
+
+    Raises:
+        ConfigError: the file in the data directory is too short to be one.
+    """
+    given = config.server.secret
+    if given is not None:
+        return given.value
+    path = data / "secret"
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(entropy.token_bytes(48))
+    master = path.read_bytes()
+    if len(master) < 32:
+        raise ConfigError(f"{path} holds {len(master)} bytes, 32 are needed; remove it to have a new one made")
+    return master
+
+
+def key_ring(config: Config, data: Path, now: float) -> KeyRing:
+    """Return the keys that sign and verify: those the configuration names, else those kept in the data directory."""
+    keys = config.tokens.keys
+    if keys.files:
+        return keyring_from((key.file.read_bytes(), key.alg, key.kid, key.state) for key in keys.files)
+    return keyring_in(data / "keys", keys.alg, now)

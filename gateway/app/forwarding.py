@@ -1,0 +1,165 @@
+"""The forwarding engine as the configuration wants it: limits, pools, and a plan for every route."""
+
+import ssl
+from collections.abc import Callable, Mapping
+
+from gateway.app.sight import Sight
+from gateway.clock import Clock
+from gateway.config.models import Config
+from gateway.config.upstreams import UpstreamConfig, Url
+from gateway.errors import ConfigError
+from gateway.gate import Gate
+from gateway.proxy import connect as ways
+from gateway.proxy.balancer import BALANCERS
+from gateway.proxy.engine import Engine, Limits, Snapshot, plans
+from gateway.proxy.hashing import hash_key
+from gateway.proxy.health import Change, Ejection, Probing, UpstreamHealth
+from gateway.proxy.names import FieldKinds, HostForms
+from gateway.proxy.pool import Connect, Pool, PoolLimits, Target
+from gateway.proxy.wheel import Wheel
+from gateway.routing.host import normal_host
+from gateway.routing.route import BUILTIN
+from gateway.routing.table import RouteTable
+
+
+def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
+    """Return an engine that has no snapshot yet."""
+    limits, timeouts = config.server.limits, config.server.timeouts
+    return Engine(
+        limits=Limits(
+            head=limits.head,
+            headers=limits.headers,
+            url=limits.url,
+            connections=limits.connections,
+            connections_per_address=limits.connections_per_address,
+            head_timeout=timeouts.head,
+            body_idle=timeouts.body_idle,
+            keep_alive=timeouts.keep_alive,
+            write_idle=timeouts.write_idle,
+        ),
+        wheel=Wheel(),
+        record=sight.recorder,
+        wall=clock.wall,
+        monotonic=clock.monotonic,
+        hosts=HostForms(normal_host),
+        fault=sight.report,
+    )
+
+
+def snapshot(config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, Pool]) -> Snapshot:
+    """Return what requests are served by from now on."""
+    return Snapshot(
+        gate=gate,
+        plans=plans(routes.routes, made),
+        kinds=FieldKinds(name.encode() for name in config.identity_headers),
+        base_path=(config.login.base_path if config.login else "/auth").encode(),
+        trusted_proxies=tuple(config.server.trusted_proxies),
+    )
+
+
+def pools(config: Config, engine: Engine, builtin: Connect, sight: Sight) -> dict[str, Pool]:
+    """Return a pool for every upstream, and the one to the built-in application, reached by *builtin*.
+
+    Raises:
+        ConfigError: a TLS file of an upstream cannot be used.
+    """
+    made = {name: _pool(name, upstream, engine, sight) for name, upstream in config.upstreams.items()}
+    inside = Target(name=BUILTIN, host=b"gateway", connect=builtin, builtin=True)
+    made[BUILTIN] = Pool(engine, BUILTIN, [inside], BALANCERS["round_robin"](), PoolLimits())
+    _gauges(engine, made, sight)
+    return made
+
+
+def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
+    """Return how an upstream's https targets are spoken to; None when it has none.
+
+    Raises:
+        ConfigError: a file cannot be used.
+    """
+    if not any(target.url.scheme == "https" for target in upstream.targets):
+        return None
+    tls = upstream.tls
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls and tls.ca_file else None)
+        if tls and tls.certificate_file:
+            context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"upstreams: tls files cannot be used: {error}") from error
+    if tls and tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _pool(name: str, upstream: UpstreamConfig, engine: Engine, sight: Sight) -> Pool:
+    tls = upstream_tls(upstream)
+    targets = [
+        Target(
+            name=target.url.written,
+            host=target.url.authority.encode(),
+            connect=_way(engine, target.url, tls, upstream),
+            prefix=target.url.prefix.encode(),
+            weight=target.weight,
+        )
+        for target in upstream.targets
+    ]
+    kept = upstream.pool
+    eject, probe = upstream.eject, upstream.health
+    health = UpstreamHealth(
+        [target.name for target in targets],
+        ejection=None if eject is None else Ejection(eject.failures, eject.time, eject.max_percent),
+        probing=None if probe is None else Probing(probe.fall, probe.rise),
+        on_change=_teller(name, sight),
+    )
+    return Pool(
+        engine,
+        name,
+        targets,
+        BALANCERS[upstream.balance](),
+        PoolLimits(kept.idle, kept.connections, kept.queue, kept.idle_timeout),
+        health=health,
+        key=hash_key(upstream.hash_by),
+        max_inflight=upstream.max_inflight,
+        retry_percent=upstream.retry.budget_percent,
+    )
+
+
+def _way(engine: Engine, url: Url, tls: ssl.SSLContext | None, upstream: UpstreamConfig) -> Connect:
+    if url.scheme == "unix":
+        return ways.unix(engine, url.socket)
+    if url.scheme == "http":
+        return ways.tcp(engine, url.host, url.port)
+    assert tls is not None
+    name = upstream.tls.server_name if upstream.tls and upstream.tls.server_name else url.host
+    return ways.tcp(engine, url.host, url.port, ways.Tls(tls, name))
+
+
+def _teller(upstream: str, sight: Sight) -> Callable[[str, Change, str], None]:
+    def tell(target: str, change: Change, reason: str) -> None:
+        sight.metrics.count("target_changes", change.value)
+        say = sight.events.warning if change in (Change.DOWN, Change.EJECTED) else sight.events.info
+        say("target", {"upstream": upstream, "target": target, "change": change.value, "reason": reason})
+
+    return tell
+
+
+def _gauges(engine: Engine, made: Mapping[str, Pool], sight: Sight) -> None:
+    def over_targets(what: Callable[[Target], int]) -> Callable[[], float]:
+        return lambda: sum(what(target) for pool in made.values() for target in pool.targets)
+
+    sight.gauge("gateway_connections", "Open client connections.", lambda: len(engine.connections))
+    sight.gauge("gateway_http_requests_in_flight", "Requests in work.", over_targets(lambda target: target.inflight))
+    sight.gauge(
+        "gateway_upstream_connections", "Open connections to upstreams.", over_targets(lambda target: target.open)
+    )
+    sight.gauge(
+        "gateway_upstream_retries_total",
+        "Requests sent once more.",
+        lambda: sum(pool.retried for pool in made.values()),
+    )
+    sight.gauge(
+        "gateway_upstream_targets_out",
+        "Targets that get no requests.",
+        lambda: sum(pool.health.out for pool in made.values()),
+    )

@@ -1,0 +1,317 @@
+"""One process's gateway: made, started, served and stopped.
+
+Order of a start, and what a failure means:
+
+    configuration, secret, keys, users    wrong: say what and where, exit
+    embedded store                        wrong: exit;  external store: may be down, then not ready until it is up
+    revocation feed                       in the background; requests with tokens wait for its first full read
+    listeners                             taken: say which address, exit
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import ssl
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from gateway.app.files import ADDRESS_FILE, key_ring, master_secret, prepare
+from gateway.app.forwarding import engine, pools, snapshot
+from gateway.app.probing import start_probes
+from gateway.app.sessions import Sessions, sessions
+from gateway.app.sight import Sight
+from gateway.clock import Clock, SystemClock
+from gateway.config.cautions import cautions
+from gateway.config.effective import data_dir
+from gateway.config.models import Config
+from gateway.config.routes import route_table
+from gateway.config.users import load_users
+from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
+from gateway.endpoints.application import SERVER_LIMITS, application
+from gateway.endpoints.cookies import CookieSettings
+from gateway.endpoints.inside import Doorkeeper, Inside
+from gateway.endpoints.services import Services
+from gateway.errors import ConfigError, StoreUnavailable
+from gateway.gate import Gate
+from gateway.limits.failures import FailedTokens
+from gateway.outbound.client import Outbound
+from gateway.outbound.probes import Prober
+from gateway.proxy import connect as ways
+from gateway.proxy.server import Server
+from gateway.proxy.tls import Certificates, Pair
+from gateway.sessions.embedded import EmbeddedStore
+from gateway.sessions.revocations import Entry, Kind
+from gateway.sessions.store import SessionStore
+from gateway.sessions.store import connect as connect_store
+from gateway.tokens.certificates import read_certificate
+from gateway.tokens.secrets import Secrets
+from gateway.users.cores import affinity, usable_cores
+from gateway.users.file import FileUsers
+from gateway.users.passwords import HashPool
+from gateway.users.throttle import Throttle
+from gateway.users.turnstile import Turnstile
+
+RENEWAL = 5.0
+"""Seconds between two looks at the certificate files."""
+
+
+class Gateway:
+    """`start`, `serve`, `stop`."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+        """Make everything that needs no I/O beyond reading files.
+
+        Raises:
+            ConfigError: a file named by the configuration cannot be used.
+        """
+        self.config = config
+        self.effective = config.effective
+        self.clock = clock or SystemClock()
+        self.data = data_dir(config, environ).absolute()
+        self.sight = Sight(config)
+        self.routes = route_table(config)
+        prepare(self.data)
+        self.secrets = Secrets(master_secret(config, self.data))
+        self.ring = key_ring(config, self.data, self.clock.wall())
+        threads = config.login.hash_threads if config.login else None
+        self.pool = HashPool(threads or max(1, usable_cores(affinity()) - 1))
+        self.records = load_users(config.login.verify.file, config) if config.login else {}
+        self.people = FileUsers(self.records, self.pool)
+        for warning in self.ring.warnings:
+            self.sight.events.warning("keys", {"warning": warning})
+        for caution in cautions(config, self.records):
+            self.sight.events.warning("caution", {"caution": caution})
+        self.embedded: EmbeddedStore | None = None
+        self.port = 0
+        self.admin_port = 0
+        self.cold = True
+        """The revocations were never complete, or have been incomplete for too long: no token can be vouched for."""
+        self._draining = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._exits = contextlib.AsyncExitStack()
+
+    # --- start ---
+
+    async def start(self) -> None:
+        """Bring everything up.
+
+        Raises:
+            ConfigError: something the configuration asks for cannot be had; what was started is stopped again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self.store = store = await self._open_store()
+        self.engine = engine(self.config, self.clock, self.sight)
+        self.sessions = sessions(
+            self.config,
+            store,
+            ring=self.ring,
+            secrets=self.secrets,
+            people=self.people,
+            pool=self.pool,
+            clock=self.clock,
+            sight=self.sight,
+            on_revoked=self._revoked,
+        )
+        self._tasks.append(asyncio.create_task(self._follow()))
+        doorkeeper = Doorkeeper()
+        inside = web.AppRunner(self._application(doorkeeper, self.sessions), access_log=None, **SERVER_LIMITS)
+        await doorkeeper.open(inside)
+        self._exits.push_async_callback(doorkeeper.close)
+        builtin = ways.builtin(self.engine, doorkeeper.serve, Inside)
+        made = pools(self.config, self.engine, builtin, self.sight)
+        self.engine.snapshot = snapshot(self.config, self._gate(self.sessions), self.routes, made)
+        if self.effective.embedded:
+            # Milliseconds; an external store may be down for long, and then public routes still answer.
+            await self.synced()
+        self.server = Server(self.engine, self._tick)
+        listen = self.effective.listen
+        self.port = await self.server.listen(listen.host, listen.port, self._tls())
+        self._exits.callback(self.server.stop)
+        outbound = Outbound()
+        self._exits.push_async_callback(outbound.close)
+        prober = Prober(outbound, monotonic=self.clock.monotonic, fault=self.sight.report)
+        self._exits.push_async_callback(prober.stop)
+        start_probes(self.config, made, prober, self.clock)
+        await self._start_admin()
+        # What lives now lives for good: spare the collector from looking at it again and again (performance.md 2.7).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+
+    async def _open_store(self) -> SessionStore:
+        written = self.config.store
+        url = written.url
+        if self.effective.embedded:
+            self.embedded = EmbeddedStore(on_event=self.sight.events.info)
+            url = await self.embedded.start(self.data / "store")
+            self._exits.push_async_callback(self.embedded.stop)
+        password = None if written.password is None else written.password.value.decode()
+        store = connect_store(url, password, written.timeout, written.prefix)
+        self._exits.push_async_callback(store.close)
+        return store
+
+    def _application(self, doorkeeper: Doorkeeper, made: Sessions) -> web.Application:
+        config = self.config
+        return application(
+            Services(
+                sessions=made.service,
+                tokens=made.tokens,
+                verifier=made.verifier,
+                ring=self.ring,
+                secrets=self.secrets,
+                turnstile=Turnstile(Throttle(self.clock)),
+                clock=self.clock,
+                facts_of=doorkeeper.facts_of,
+                report=self.sight.report,
+                own_origins=self.effective.own_origins,
+                cold=lambda: self.cold,
+                cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
+                base_path=config.login.base_path if config.login else "/auth",
+            )
+        )
+
+    def _gate(self, made: Sessions) -> Gate:
+        budget = self.config.server.limits.failed_tokens
+        return Gate(
+            routes=self.routes,
+            tokens=made.tokens,
+            feed=self,
+            wall=self.clock.wall,
+            secrets=self.secrets,
+            own_origins=self.effective.own_origins,
+            read_from=frozenset(self.config.tokens.read_from),
+            log_query=self.config.telemetry.log_query,
+            failures=None if budget is None else FailedTokens(budget, budget / 6),
+        )
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self.config.server.tls:
+            return None
+        certificates = Certificates(
+            [Pair(entry.certificate_file, entry.key_file) for entry in self.config.server.tls],
+            lambda pem, place: read_certificate(pem, place).names,
+        )
+        self._tasks.append(asyncio.create_task(self._renew(certificates)))
+        return certificates.context
+
+    async def _renew(self, certificates: Certificates) -> None:
+        """Look every few seconds whether certificates were renewed; a bad new one leaves the old one in use."""
+        while True:
+            await asyncio.sleep(RENEWAL)
+            try:
+                if certificates.refresh():
+                    self.sight.events.info("certificates_reloaded")
+            except ConfigError as error:
+                self.sight.events.error("certificates_refused", {"reason": str(error)})
+
+    async def _start_admin(self) -> None:
+        listen = self.effective.admin_listen
+        token = self.config.server.admin.token
+        services = AdminServices(
+            checks={
+                # By construction: a gateway without them does not start.
+                "config": _holds,
+                "keys": _holds,
+                "store": self._store_answers,
+                "feed": self._feed_synced,
+                "running": self._running,
+            },
+            metrics=self.sight.exposition,
+            report=self.sight.report,
+            request_id=lambda: next(self.engine.request_ids).decode(),
+            token=None if token is None else token.value.decode("utf-8", "surrogateescape"),
+            hosts=LOOPBACK_NAMES | {(f"[{listen.host}]" if ":" in listen.host else listen.host).encode()},
+        )
+        runner = web.AppRunner(admin(services), access_log=None)
+        await runner.setup()
+        self._exits.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, listen.host, listen.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(f"server.admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
+        self.admin_port = runner.addresses[0][1]
+        host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - compared, not bound
+        with contextlib.suppress(OSError):
+            (self.data / ADDRESS_FILE).write_text(f"{host}:{self.admin_port}\n")
+
+    # --- running ---
+
+    async def synced(self) -> None:
+        """Wait for the revocations to be complete, but not long: a start takes milliseconds, an outage minutes."""
+        for _ in range(100):
+            self.cold = not self.sessions.feed.is_ready
+            if not self.cold:
+                return
+            await asyncio.sleep(0.01)
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked.put_nowait, number)
+        first = await asked.get()
+        self._draining = True
+        drain = self.config.server.drain
+        delay = drain.delay if first is signal.SIGTERM else 0.0
+        self.sight.events.info("draining", {"signal": first.name, "delay": delay, "timeout": drain.timeout})
+        draining = asyncio.create_task(self.server.drain(delay, drain.timeout))
+        second = asyncio.create_task(asked.get())
+        await asyncio.wait((draining, second), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, second):
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Stop everything, in the reverse order of its start."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        self._tasks.clear()
+        await self._exits.aclose()
+        self.sight.close()
+
+    async def _follow(self) -> None:
+        try:
+            await self.sessions.feed.follow()
+        except Exception as error:
+            self.sight.report("feed", error)
+            raise
+
+    def _tick(self) -> None:
+        """Each turn of the wheel: write the log, and look whether the revocations can still be trusted."""
+        self.sight.recorder.push()
+        self.cold = not self.sessions.feed.is_ready
+
+    def _revoked(self, entry: Entry) -> None:
+        """A revocation was applied: what it concerns must not stay connected."""
+        if entry.kind is Kind.SESSION:
+            self.engine.end_session(entry.value)
+
+    # --- readiness ---
+
+    async def _store_answers(self) -> bool:
+        try:
+            await self.store.ping()
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _feed_synced(self) -> bool:
+        return self.sessions.feed.is_ready
+
+    async def _running(self) -> bool:
+        return not self._draining
+
+
+async def _holds() -> bool:
+    return True

@@ -1,0 +1,106 @@
+"""Tokens and sessions joined: what verifies, what issues, what revokes, over one store and one key ring."""
+
+import secrets as entropy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.app.sight import Sight
+from gateway.clock import Clock
+from gateway.config.models import Config
+from gateway.sessions.ending import Ending
+from gateway.sessions.feed import Feed, FeedState
+from gateway.sessions.revocations import Entry, Revocations
+from gateway.sessions.service import SessionService
+from gateway.sessions.store import Policy, SessionStore
+from gateway.tokens.cache import VerifiedTokens
+from gateway.tokens.headers import renderer
+from gateway.tokens.issue import Issuer
+from gateway.tokens.ring import KeyRing
+from gateway.tokens.secrets import Secrets, subject_tag
+from gateway.tokens.verify import Verifier
+from gateway.users.file import FileUsers
+from gateway.users.passwords import HashPool
+
+RETENTION_MARGIN = 60
+"""Seconds a revocation is kept longer than any token can live (identity.md 3.2)."""
+MOST_STALE = 600.0
+"""Seconds for which tokens are judged by revocations that cannot be renewed; no longer than a token lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Everything about who is asking."""
+
+    table: Revocations
+    feed: Feed
+    verifier: Verifier
+    tokens: VerifiedTokens
+    service: SessionService
+
+
+def sessions(
+    config: Config,
+    store: SessionStore,
+    *,
+    ring: KeyRing,
+    secrets: Secrets,
+    people: FileUsers,
+    pool: HashPool,
+    clock: Clock,
+    sight: Sight,
+    on_revoked: Callable[[Entry], None],
+) -> Sessions:
+    """Join them; *on_revoked* is told of every revocation that is applied."""
+    ttl, leeway = config.tokens.access_ttl, config.tokens.leeway
+    issuer, audience = config.effective.issuer, config.effective.audience
+    client_id = config.login.client_id if config.login else "gateway"
+    most = config.server.limits.token
+    table = Revocations(lambda iss, tenant, sub: subject_tag(secrets, iss, tenant, sub).hex(), on_applied=on_revoked)
+    feed = Feed(
+        store,
+        table,
+        clock,
+        replica=entropy.token_hex(8),
+        retention=ttl + leeway + RETENTION_MARGIN,
+        max_stale=min(ttl, MOST_STALE),
+        on_event=sight.events.info,
+    )
+    verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
+    policy = _policy(config)
+    service = SessionService(
+        people=people,
+        store=store,
+        issuer=Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most),
+        issuer_name=issuer,
+        client_id=client_id,
+        secrets=secrets,
+        table=table,
+        ending=Ending(store, feed, lambda: policy),
+        pool=pool.finishing,
+        policy=lambda: policy,
+        on_event=sight.audit,
+    )
+    _gauges(sight, table, feed, pool)
+    tokens = VerifiedTokens(verifier, table, renderer(config.identity_headers), ring)
+    return Sessions(table, feed, verifier, tokens, service)
+
+
+def _policy(config: Config) -> Policy:
+    tokens = config.tokens
+    return Policy(
+        absolute=tokens.refresh.ttl,
+        idle=tokens.refresh.idle,
+        grace=tokens.refresh.reuse_grace,
+        lost_response_window=tokens.refresh.lost_response_window,
+        max_sessions=tokens.max_sessions or 0,
+        tombstone=tokens.access_ttl + tokens.leeway + RETENTION_MARGIN,
+    )
+
+
+def _gauges(sight: Sight, table: Revocations, feed: Feed, pool: HashPool) -> None:
+    sight.gauge("gateway_password_hash_queue", "Hashes that wait for a thread.", lambda: pool.waiting)
+    sight.gauge("gateway_revocations", "Revocations held in memory.", lambda: len(table))
+    fresh = "1 while revocations are at most 3 s old."
+    sight.gauge("gateway_feed_fresh", fresh, lambda: feed.state is FeedState.FRESH)
+    sight.gauge("gateway_store_up", "1 while the revocation feed is not stale.", lambda: feed.age <= 15.0)
+    sight.gauge("gateway_clock_offset_seconds", "Store's clock minus ours.", lambda: feed.offset)

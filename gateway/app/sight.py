@@ -1,0 +1,53 @@
+"""What this process lets be seen, made together because each part tells of the others' losses."""
+
+import sys
+from collections.abc import Callable, Mapping
+
+from gateway import __version__
+from gateway.config.models import Config
+from gateway.telemetry.access_log import JsonLines, TextLines
+from gateway.telemetry.events import Events
+from gateway.telemetry.metrics import CONTENT_TYPE, Gauge, Metrics
+from gateway.telemetry.recorder import Lines, Recorder, Sink
+
+
+class Sight:
+    """Events to standard error, the access log to standard output, metrics for whoever asks."""
+
+    def __init__(self, config: Config) -> None:
+        wanted = config.telemetry.access_log
+        is_text = wanted == "text" or (wanted == "auto" and sys.stdout.isatty())
+        self.events = Events(level=config.telemetry.log_level, text=is_text)
+        self.metrics = Metrics(version=__version__)
+        self._sink = None if wanted == "off" else Sink(sys.stdout.fileno())
+        lines: Lines = TextLines(colour=sys.stdout.isatty()) if is_text else JsonLines()
+        self.recorder = Recorder(self.metrics, None if self._sink is None else lines, self._sink)
+        self.gauge("gateway_access_log_dropped_total", "Batches of log lines given up for a slow reader.", self._lost)
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show *read*'s value under *name*."""
+        self.metrics.gauges.append(Gauge(name, text, read))
+
+    def report(self, where: str, error: BaseException) -> None:
+        """Tell of a bug: an exception where none may happen."""
+        self.metrics.count("faults", "exception")
+        self.events.error("fault", {"where": where}, error)
+
+    def audit(self, event: str, facts: Mapping[str, object]) -> None:
+        """Tell of a login, a refresh, a revocation."""
+        self.metrics.count("audit_events", event)
+        self.events.audit(event, facts)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return the metrics and their content type."""
+        self.recorder.flush()
+        return self.metrics.expose(), CONTENT_TYPE
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.recorder.flush()
+        if self._sink is not None:
+            self._sink.close()
+
+    def _lost(self) -> float:
+        return self._sink.dropped if self._sink is not None else 0

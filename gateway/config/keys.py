@@ -1,0 +1,23 @@
+"""What the settings of `tokens.keys` mean together."""
+
+from collections.abc import Iterator
+
+from gateway.config.findings import Finding
+from gateway.config.sections import KeysConfig
+from gateway.tokens.rotation import PUBLISH_MARGIN
+
+
+def findings(keys: KeysConfig) -> Iterator[Finding]:
+    """Yield what is wrong with *keys*."""
+    current = [at for at, key in enumerate(keys.files) if key.state == "current"]
+    if keys.files and not current:
+        yield Finding(("files",), "none of the keys is current, so nothing could be signed")
+    for at in current[1:]:
+        yield Finding(("files", at), "a second key is current; one signs", "write state: next or state: retired")
+    if keys.publish_ahead < keys.jwks_max_age + PUBLISH_MARGIN:
+        key = "publish_ahead" if "publish_ahead" in keys.model_fields_set else "jwks_max_age"
+        reason = "a new key would sign before everyone who caches the published set has fetched it"
+        yield Finding((key,), reason, "publish_ahead must be a minute longer than jwks_max_age")
+    if keys.rotate is not None and keys.rotate < 2 * keys.publish_ahead:
+        key = "rotate" if "rotate" in keys.model_fields_set else "publish_ahead"
+        yield Finding((key,), "a key signs at least twice as long as it is published ahead, or sets would overlap")
