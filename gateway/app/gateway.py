@@ -11,6 +11,7 @@ Order of a start, and what a failure means:
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import ssl
 from collections.abc import Mapping
@@ -237,7 +238,8 @@ class Gateway:
         try:
             await site.start()
         except OSError as error:
-            raise ConfigError(f"server.admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigError(f"server.admin.listen: cannot listen on {listen}: {why}") from error
         self.admin_port = runner.addresses[0][1]
         host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - compared, not bound
         with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ from gateway.config.faults import Wrong
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.upstreams import TimeoutsConfig
 from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, text
-from gateway.routing.route import DEFAULT_METHODS, host_pattern
+from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern
 from gateway.routing.template import parse
 
 Words = Annotated[ListOf[Text], AfterValidator(distinct)]
@@ -52,6 +52,8 @@ def _method(value: object) -> str:
         raise Wrong("methods are written in capitals, and compared letter by letter", f"write {name.upper()}")
     if name in ("TRACE", "CONNECT"):
         raise Wrong(f"{name} is never served")
+    if name not in KNOWN_METHODS:
+        raise Wrong(f"{name} is no method that HTTP servers know")
     return name
 
 

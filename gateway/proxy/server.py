@@ -5,6 +5,7 @@ connections, idle ones closed, running requests get a grace; what is left is cut
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Iterable
 
@@ -19,6 +20,11 @@ BACKLOG = 4096
 """Connections the kernel holds until they are accepted; it clips this to net.core.somaxconn."""
 _SWEEP = 20
 """Turns of the wheel between two sweeps of the pools."""
+
+
+def _why(error: OSError) -> str:
+    """Return the system's words for *error*: "Address already in use", without the event loop's own around them."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 class Server:
@@ -44,7 +50,7 @@ class Server:
                 lambda: Downstream(engine, secure=secure), host, port, ssl=tls, backlog=BACKLOG
             )
         except OSError as error:
-            raise ConfigError(f"server.listen: cannot listen on {host}:{port}: {error.strerror or error}") from error
+            raise ConfigError(f"server.listen: cannot listen on {host}:{port}: {_why(error)}") from error
         self._listeners.append(server)
         if self._timer is None:
             self._turn()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.bench.scenarios import Call
 from tests.bench.tokens import Mint
-from tests.bench.upstream import LARGE_BYTES, SMALL_BYTES
+from tests.bench.upstream import SIZES, SMALL_BYTES
 
 _GOOD = frozenset({200})
 _UNKNOWN = frozenset({401})
@@ -48,7 +48,7 @@ def faults(port: int, calls: Sequence[Call], mint: Mint, *, tls: bool, enforces:
     found = []
     for call in calls:
         answer = ask(port, call, mint.token(), tls=tls)
-        wanted = LARGE_BYTES if call.path.endswith("large") else SMALL_BYTES
+        wanted = SIZES.get(call.path, SMALL_BYTES)
         if answer.status not in _GOOD or answer.length != wanted:
             found.append(f"{call.method} {call.path} with a good token: {answer.status}, {answer.length} bytes")
     for what, token, allowed in _attempts(mint) if enforces else ():

@@ -1,5 +1,6 @@
 """What a load cost: processor time and memory of chosen processes, and how busy others kept the same core."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -54,6 +55,31 @@ def await_quiet(cores: Iterable[int], within: float, *, limit: float = 0.1, wind
             return True
         if time.monotonic() > until:
             return False
+
+
+class Memory(NamedTuple):
+    """Bytes of some processes together."""
+
+    resident: int = 0
+    peak: int = 0
+    """The most that was resident since the start, or since `forget_peak`."""
+
+
+def memory(pids: Iterable[int]) -> Memory:
+    """VmRSS and VmHWM of *pids* (proc_pid_status(5))."""
+    total = Memory()
+    for pid in pids:
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        resident, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+        total = Memory(total.resident + resident, total.peak + peak)
+    return total
+
+
+def forget_peak(pids: Iterable[int]) -> None:
+    """Let VmHWM begin anew (proc_pid_clear_refs(5)); where that is not allowed it goes on from the start's."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def resident(pids: Iterable[int]) -> int:

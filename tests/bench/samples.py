@@ -1,6 +1,7 @@
 """What one proxy did in one round, and what a whole scenario gave."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.bench.load import Closed, Paced
 from tests.bench.measure import Cpu
@@ -70,7 +71,69 @@ class Idle:
         return (self.holding - self.before) / self.connections
 
 
-Sample = Cost | Latency | Idle
+class Flow(NamedTuple):
+    """Long bodies in one direction through all clients at once."""
+
+    sent: int
+    """Bytes of body, of all clients together."""
+    used: Used
+    before: int
+    """Resident bytes before."""
+    after: int
+    peak: int
+    """The most that was resident meanwhile."""
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self.sent / self.used.wall
+
+    @property
+    def per_gigabyte(self) -> float:
+        """Processor seconds per 10^9 bytes."""
+        return self.used.cpu.total / self.sent * 1e9
+
+    @property
+    def growth(self) -> int:
+        return self.peak - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """One proxy in one round of long bodies."""
+
+    peer: str
+    round: int
+    up: Flow
+    down: Flow
+
+    @property
+    def per_gigabyte(self) -> float:
+        """Processor seconds per GB, both directions together."""
+        used = self.up.used.cpu.total + self.down.used.cpu.total
+        return used / (self.up.sent + self.down.sent) * 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """One proxy under a modest load, alone and beside slow heads."""
+
+    peer: str
+    round: int
+    alone: Paced
+    beside: Paced
+    held: int
+    """Slow connections open at the end."""
+    refused: int
+    """Slow connections the proxy gave up on meanwhile; each was opened anew."""
+
+    @property
+    def factor(self) -> float:
+        """How many times its own p99 the slow ones cost."""
+        return self.beside.p99 / self.alone.p99
+
+
+Sample = Cost | Latency | Idle | Streams | Slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +144,5 @@ class Outcome:
     samples: tuple[Sample, ...]
     left_out: dict[str, str]
     """Proxies without figures, and why."""
+    seconds: int = 0
+    """Length of one load."""

@@ -10,6 +10,9 @@ class Kind(Enum):
     COST = "processor time per request under a closed loop (wrk)"
     LATENCY = "added latency at half load, paced (h2load --rps)"
     IDLE = "memory per idle keep-alive connection"
+    STREAMS = "large bodies: throughput, memory growth, processor time per GB"
+    SLOW = "latency of good traffic beside connections that never finish their heads"
+    FEATURES = "processor time per request with one feature after the other switched off (wrk)"
 
 
 class Tokens(Enum):
@@ -32,6 +35,7 @@ class Call:
 
 SMALL = Call("GET", "/api/small")
 LARGE = Call("GET", "/api/large")
+HUGE = Call("GET", "/api/huge")
 POST = Call("POST", "/api/echo", body=1024)
 
 
@@ -47,6 +51,10 @@ class Scenario:
     tokens: Tokens = Tokens.FEW
     tls: bool = False
     kind: Kind = Kind.COST
+    peers: tuple[str, ...] = ()
+    """Measured instead of the proxies asked for, where the question is about these only."""
+    slow: int = 0
+    """Connections held open beside the load that send a byte of their heads now and then."""
 
     @property
     def headline(self) -> str:
@@ -59,6 +67,7 @@ _ALL = (
     Scenario("small", "GET, 400-byte answer, token seen before"),
     Scenario("miss", "GET, 400-byte answer, a new token in every request", tokens=Tokens.FRESH),
     Scenario("large", "GET, 16 KiB answer", calls=(LARGE,)),
+    Scenario("large-1mib", "GET, 1 MiB answer", calls=(HUGE,)),
     Scenario("post", "POST of 1 KiB, 400-byte answer", calls=(POST,)),
     Scenario(
         "mixed",
@@ -76,6 +85,27 @@ _ALL = (
     Scenario("tls", "GET over TLS 1.3, 400-byte answer", tls=True),
     Scenario("latency", "added latency at half load, GET, 400-byte answer", connections=64, kind=Kind.LATENCY),
     Scenario("idle", "memory per idle keep-alive connection", connections=10_000, kind=Kind.IDLE),
+    Scenario(
+        "streams",
+        "1 GB up, then 1 GB down, 100 MB per client",
+        connections=10,
+        kind=Kind.STREAMS,
+        peers=("nginx", "gateway"),
+    ),
+    Scenario(
+        "slowloris",
+        "p99 of small GETs at a fifth of saturation, alone and beside 5,000 slow heads",
+        connections=64,
+        kind=Kind.SLOW,
+        peers=("gateway",),
+        slow=5_000,
+    ),
+    Scenario(
+        "features",
+        "small GET with one feature switched off at a time",
+        kind=Kind.FEATURES,
+        peers=("gateway", "gateway-nolog", "gateway-noheaders", "gateway-public", "gateway-bare"),
+    ),
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -5,6 +5,7 @@ or hash seed is carried from one round to the next.
 """
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Options:
     load_core: int = 1
     patience: float = 10.0
     """Seconds to wait, before each load, for a moment in which nothing else keeps the two cores busy."""
+    tries: int = 3
+    """How often a disturbed load is run in all."""
+    until: float = math.inf
+    """By this time (monotonic) the scenario should be over: a further round begins only if it fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Stage:
     upstream: Upstream
     directory: Path
     material: Material
+    sink: int = 0
+    """Port of the upstream for long request bodies, where there is one."""
 
     @property
     def mint(self) -> Mint:
@@ -65,7 +72,8 @@ class Stage:
             material=self.material,
             alg=self.scenario.alg,
             tls=self.scenario.tls,
-            most_connections=max(512, self.scenario.connections + 200),
+            most_connections=max(512, self.scenario.connections + self.scenario.slow + 200),
+            sink=self.sink,
             kept=kept,
         )
         launch = peer.launch(place)

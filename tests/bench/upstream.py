@@ -10,6 +10,9 @@ from tests.bench.processes import Program, answers, free_port
 
 SMALL_BYTES = 400
 LARGE_BYTES = 16 * 1024
+STREAM_BYTES = 100 * 10**6
+SIZES = {"/api/large": LARGE_BYTES, "/api/huge": 2**20, "/api/stream": STREAM_BYTES}
+"""Bytes of each answer; all others have SMALL_BYTES."""
 
 _CONF = """\
 daemon off;
@@ -50,6 +53,9 @@ class Upstream(Program):
         files = directory / "files" / "api"
         files.mkdir(parents=True)
         (files / "large").write_text(_answer(LARGE_BYTES))
+        (files / "huge").write_text(_answer(SIZES["/api/huge"]))
+        with (files / "stream").open("wb") as stream:
+            stream.truncate(STREAM_BYTES)  # a hole: read as zeros, without a disk
         text = fill(_CONF, USER=user_line(), DIR=directory, PORT=self.port, SMALL=_answer(SMALL_BYTES))
         conf = directory / "nginx.conf"
         conf.write_text(text)

@@ -267,18 +267,10 @@ WHEN = ("Last-Modified", "ETag")
 
 ODD_TARGETS = (
     "echo/",
-    "echo/a/b/",
-    "echo/a~b/c-d_e.f/!$&'()*+,=:@",
-    "echo/...",
-    "echo/.well-known/x",
-    "echo/%C3%A9t%C3%A9/%F0%9F%90%8D",
-    "echo/a%20b%23c%3Fd",
-    "echo/one%2Ftwo",
-    "echo/100%25",
-    "echo/x?a=1&a=2&b&=c&&",
-    "echo/x?q=%2F%2f%7e%41+~;c=%00%FF",
-    "echo/x?url=http://other.example/y?z=1",
-    "echo/x?a[]=1&b={2}&c=|^`",
+    "echo/.../.well-known/a~b/c-d_e.f/!$&'()*+,=:@/",
+    "echo/%C3%A9t%C3%A9/%F0%9F%90%8D/a%20b%23c%3Fd/one%2Ftwo/100%25",
+    "echo/x?a=1&a=2&b&=c&&q=%2F%2f%7e%41+~;c=%00%FF",
+    "echo/x?url=http://other.example/y?z=1&a[]=1&b={2}&c=|^`",
     "echo/x?" + "q=" + "0123456789" * 400,
 )
 
@@ -304,11 +296,10 @@ def test_large_header_fields_pass_both_ways(pair: Pair) -> None:
 def test_many_requests_share_few_connections(pair: Pair) -> None:
     """Bodies and their ends never run into the next answer, whatever the two were."""
     bodies = [b"x" * size for size in (0, 1, 63, 4096, 40_000, 5)]
-    for _ in range(3):
-        for body in bodies:
-            assert pair.through("POST", "echo/again", body=body).body == body
-            assert pair.through("HEAD", "page").body == b""
-            assert pair.through("GET", "empty").status == 204
+    for body in bodies:
+        assert pair.through("POST", "echo/again", body=body).body == body
+        assert pair.through("HEAD", "page").body == b""
+        assert pair.through("GET", "empty").status == 204
 
 
 # --- large bodies, between one client and one server ---

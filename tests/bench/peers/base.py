@@ -24,6 +24,8 @@ class Place:
     tls: bool = False
     most_connections: int = 512
     """Client connections the proxy must be able to hold."""
+    sink: int = 0
+    """Port of a second upstream, for `/api/sink` with long request bodies; 0 for none."""
 
     def file(self, name: str, content: str) -> Path:
         """Write a configuration file of the proxy."""

@@ -1,7 +1,9 @@
-"""Our gateway, started as its users start it, from a generated `gateway.yaml`."""
+"""Our gateway, started as its users start it, from a generated `gateway.yaml`; also with single features off."""
 
 import http.client
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.bench.peers.base import Launch, Peer, Place
@@ -35,16 +37,28 @@ roles:
   @ROLE@: {}
 upstreams:
   app: {targets: ["http://127.0.0.1:@UPSTREAM@"], pool: {idle: 512, connections: 512}}
+@SINKUPSTREAM@
+@HEADERS@
 routes:
+@SINKROUTE@
   - {path: /public/**, to: app, auth: public}
-  - {path: /**, to: app, roles: [@ROLE@]}
-telemetry: {access_log: json}
+  - {path: /**, to: app, @RULE@}
+telemetry: {access_log: "@LOG@"}
 """
 
 _USERS = """\
 users:
   ana: {password: demo, demo: true, roles: [@ROLE@]}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What can be switched off by configuration."""
+
+    access_log: bool = True
+    identity_headers: bool = True
+    authentication: bool = True
 
 
 def _command() -> list[str] | None:
@@ -56,7 +70,7 @@ def _command() -> list[str] | None:
     return None
 
 
-def _launch(place: Place) -> Launch:
+def _launch(place: Place, *, features: Features) -> Launch:
     command = _command()
     if command is None:
         raise FileNotFoundError(_INSTALL)
@@ -78,6 +92,11 @@ def _launch(place: Place) -> Launch:
         USERS=place.file("users.yaml", fill(_USERS, ROLE=ROLE)),
         ROLE=ROLE,
         UPSTREAM=place.upstream,
+        SINKUPSTREAM=f'  sink: {{targets: ["http://127.0.0.1:{place.sink}"]}}' if place.sink else "",
+        SINKROUTE=f"  - {{path: /api/sink, to: sink, roles: [{ROLE}], body: 128MiB}}" if place.sink else "",
+        HEADERS="" if features.identity_headers else "identity_headers: {}",
+        RULE=f"roles: [{ROLE}]" if features.authentication else "auth: public",
+        LOG="json" if features.access_log else "off",
     )
     return Launch(
         [*command, "run", "-c", str(place.file("gateway.yaml", conf))],
@@ -109,15 +128,48 @@ def _version() -> str:
     return "?"
 
 
-GATEWAY = Peer(
-    name="gateway",
-    title="this gateway",
-    does="strict token parse, signature, alg, typ, kid, exp, iss, aud, revocation, role, canonical path; sub, roles "
-    "and sid to the upstream, Authorization removed; request id",
-    records="JSON access log to a file; metrics",
-    launch=_launch,
-    missing=_no_gateway,
-    version=_version,
-    caches=True,
-    only_first_process=True,
+_DOES = (
+    "strict token parse, signature, alg, typ, kid, exp, iss, aud, revocation, role, canonical path; sub, roles "
+    "and sid to the upstream, Authorization removed; request id"
 )
+
+
+def _peer(name: str, title: str, does: str, features: Features) -> Peer:
+    return Peer(
+        name=name,
+        title=title,
+        does=does,
+        records=f"{'JSON access log to a file' if features.access_log else 'no access log'}; metrics",
+        launch=partial(_launch, features=features),
+        missing=_no_gateway,
+        version=_version,
+        enforces=features.authentication,
+        caches=True,
+        only_first_process=True,
+    )
+
+
+GATEWAY = _peer("gateway", "this gateway", _DOES, Features())
+
+WITHOUT = (
+    _peer("gateway-nolog", "this gateway without access log", _DOES, Features(access_log=False)),
+    _peer(
+        "gateway-noheaders",
+        "this gateway without identity headers",
+        "all checks; no identity headers to the upstream",
+        Features(identity_headers=False),
+    ),
+    _peer(
+        "gateway-public",
+        "this gateway, route without authentication",
+        "no token is looked at, so no role and no identity headers either; canonical path, request id",
+        Features(authentication=False),
+    ),
+    _peer(
+        "gateway-bare",
+        "this gateway with all three off",
+        "forwarding only: canonical path, routing, request id",
+        Features(access_log=False, identity_headers=False, authentication=False),
+    ),
+)
+"""The gateway with one feature off at a time, and with all of them off."""

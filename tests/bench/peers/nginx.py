@@ -55,6 +55,14 @@ _PLAIN = """\
     location / { proxy_pass http://app; }
 """
 
+# What nginx needs to pass long bodies on as they come, instead of by way of a file.
+_SINK = """\
+    client_max_body_size 0;
+    proxy_request_buffering off;
+    proxy_max_temp_file_size 0;
+    location = /api/sink { proxy_pass http://127.0.0.1:@SINK@; }
+"""
+
 _NJS_HTTP = """\
   js_import auth from @DIR@/auth.js;
 """
@@ -107,7 +115,8 @@ def fill(template: str, **values: str | int | Path) -> str:
 
 
 def _plain(place: Place) -> Launch:
-    return _nginx(place, http="", server=_PLAIN, load="")
+    sink = fill(_SINK, SINK=place.sink) if place.sink else ""
+    return _nginx(place, http="", server=sink + _PLAIN, load="")
 
 
 def _njs(place: Place) -> Launch:
