@@ -5,24 +5,16 @@ Exit status: 0 done, 1 failed (the message says what and where), 2 wrong usage.
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import rich_click as click
 
 from gateway import __version__
+from gateway.commands.keys import keys
+from gateway.commands.shared import CONFIG
+from gateway.commands.shared import guarded as _guarded
+from gateway.commands.token import token
 from gateway.errors import ConfigError
-
-CONFIG = click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    envvar="GATEWAY_CONFIG",
-    default=Path("gateway.yaml"),
-    show_default=True,
-    help="The configuration file.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,10 +94,5 @@ def hash_password(password_stdin: bool) -> None:
     _guarded(work)
 
 
-def _guarded(work: Callable[[], None]) -> None:
-    """Run *work*; a fault of the configuration is told on standard error, without a traceback."""
-    try:
-        work()
-    except ConfigError as error:
-        click.echo(click.style(str(error), fg="red"), err=True)
-        sys.exit(1)
+cli.add_command(keys)
+cli.add_command(token)

@@ -1,0 +1,115 @@
+"""What the verbs have in common: the option that names the file, faults as words, and the keys a file speaks of.
+
+Everything works when the gateway is down. Looking changes nothing: no key and no secret is made unless that is what
+was asked for.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import rich_click as click
+
+from gateway.config.effective import data_dir
+from gateway.config.load import load
+from gateway.config.models import Config
+from gateway.errors import ConfigError
+from gateway.tokens.kept import KeptKeys, ring_of
+from gateway.tokens.keys import KeyRing, Schedule, Seal, kept_in, keyring_from
+from gateway.tokens.secrets import Secrets
+
+RETENTION_MARGIN = 60
+"""Seconds a retired key is kept longer than any token can live; as long as a revocation is (identity.md 3.2)."""
+
+CONFIG = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    default=Path("gateway.yaml"),
+    show_default=True,
+    help="The configuration file.",
+)
+
+
+def guarded(work: Callable[[], None]) -> None:
+    """Run *work*; a fault of the configuration is told on standard error, without a traceback."""
+    try:
+        work()
+    except ConfigError as error:
+        click.echo(click.style(str(error), fg="red"), err=True)
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A configuration, and where its keys are."""
+
+    config: Config
+    data: Path
+
+    @property
+    def directory(self) -> Path:
+        """Where generated keys are.
+
+        Raises:
+            ConfigError: the keys come from files, which are for whoever wrote them to change.
+        """
+        if self.config.tokens.keys.files:
+            raise ConfigError("tokens.keys.files: these keys are yours; change the files and their states there")
+        return self.data / "keys"
+
+    @property
+    def seal(self) -> Seal | None:
+        """What generated keys are sealed with; None when they lie open."""
+        if not self.config.tokens.keys.seal:
+            return None
+        return Seal(Secrets(self._master()).seal)
+
+    @property
+    def schedule(self) -> Schedule:
+        tokens = self.config.tokens
+        keys = tokens.keys
+        keep = tokens.access_ttl + tokens.leeway + RETENTION_MARGIN
+        return Schedule(keys.alg, keys.rotate, keys.publish_ahead, keep)
+
+    def kept(self) -> KeptKeys:
+        """Return the generated keys.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        kept = kept_in(self.directory)
+        if not kept:
+            raise ConfigError(f"{self.directory} has no keys yet; `gateway run` makes the first one")
+        return kept
+
+    def ring(self) -> KeyRing:
+        """Return the keys in force, wherever they come from; raises as `kept`."""
+        files = self.config.tokens.keys.files
+        if files:
+            return keyring_from((key.file.read_bytes(), key.alg, key.kid, key.state) for key in files)
+        return ring_of(self.kept(), self.seal)
+
+    def _master(self) -> bytes:
+        given = self.config.server.secret
+        if given is not None:
+            return given.value
+        path = self.data / "secret"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; it is what the keys are sealed with") from error
+
+
+def house(path: Path) -> House:
+    """Return what the configuration at *path* speaks of.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    config = load(path, os.environ)
+    return House(config, data_dir(config, os.environ).absolute())
