@@ -9,7 +9,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.shared import CONFIG, House, guarded, house
+from gateway.commands.option import CONFIG, guarded
+from gateway.commands.shared import House, house
 from gateway.errors import ConfigError
 from gateway.tokens.explain import span, when
 from gateway.tokens.kept import Kept

@@ -1,16 +1,12 @@
-"""What the verbs have in common: the option that names the file, faults as words, and the keys a file speaks of.
+"""The keys that a configuration speaks of, for verbs that work on them.
 
 Everything works when the gateway is down. Looking changes nothing: no key and no secret is made unless that is what
 was asked for.
 """
 
 import os
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import rich_click as click
 
 from gateway.config.effective import data_dir
 from gateway.config.load import load
@@ -22,26 +18,6 @@ from gateway.tokens.secrets import Secrets
 
 RETENTION_MARGIN = 60
 """Seconds a retired key is kept longer than any token can live; as long as a revocation is (identity.md 3.2)."""
-
-CONFIG = click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    envvar="GATEWAY_CONFIG",
-    default=Path("gateway.yaml"),
-    show_default=True,
-    help="The configuration file.",
-)
-
-
-def guarded(work: Callable[[], None]) -> None:
-    """Run *work*; a fault of the configuration is told on standard error, without a traceback."""
-    try:
-        work()
-    except ConfigError as error:
-        click.echo(click.style(str(error), fg="red"), err=True)
-        sys.exit(1)
 
 
 @dataclass(frozen=True, slots=True)

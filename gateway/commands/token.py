@@ -11,14 +11,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.shared import CONFIG, House, guarded, house
+from gateway.commands.option import CONFIG, guarded
+from gateway.commands.shared import House, house
 from gateway.errors import ConfigError
 from gateway.tokens.explain import explain, lines, span, words
 from gateway.tokens.issue import Issuer, Unissuable
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Invalid, Verifier
 
-_TOKEN = click.argument("token", default="-")
+_TOKEN = click.argument("text", metavar="TOKEN", default="-")
 
 
 @click.group()
@@ -28,9 +29,9 @@ def token() -> None:
 
 @token.command()
 @_TOKEN
-def decode(token: str) -> None:
+def decode(text: str) -> None:
     """Say what a token states and what is wrong with its form. Believes nothing: the signature is not checked."""
-    raw = _read(token)
+    raw = _read(text)
     explanation = explain(raw)
     for line in lines(explanation, time.time()):
         click.echo(line)
@@ -44,11 +45,11 @@ def decode(token: str) -> None:
 @token.command()
 @CONFIG
 @_TOKEN
-def verify(path: Path, token: str) -> None:
+def verify(path: Path, text: str) -> None:
     """Say whether a token would be accepted, and if not, why. Revocations are not asked."""
 
     def work() -> None:
-        raw = _read(token)
+        raw = _read(text)
         found = house(path)
         verifier = _verifier(found)
         now = time.time()
@@ -124,8 +125,8 @@ def mint(
     guarded(work)
 
 
-def _read(token: str) -> bytes:
-    return sys.stdin.buffer.read(1 << 20).strip() if token == "-" else token.encode("utf-8", "surrogateescape")
+def _read(text: str) -> bytes:
+    return sys.stdin.buffer.read(1 << 20).strip() if text == "-" else text.encode("utf-8", "surrogateescape")
 
 
 def _verifier(found: House) -> Verifier:

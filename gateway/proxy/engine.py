@@ -134,6 +134,8 @@ class Engine:
     request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(8)))
     keep_alive: int = 0
     """Ticks; from the limits."""
+    body_idle: int = 0
+    """Ticks a client may pause within a body."""
     rest: int = 0
     """Ticks after which an idle connection gives back what it remembers."""
 
@@ -144,6 +146,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.keep_alive = ticks(self.limits.keep_alive)
+        self.body_idle = ticks(self.limits.body_idle)
         self.rest = min(self.keep_alive, ticks(REST))
 
 

@@ -87,14 +87,24 @@ class Exchange:
     def start(self) -> None:
         plan = self.plan
         wheel = self._engine.wheel
-        down = self._down
-        down.deadline = deadline = wheel.now + plan.per_try
-        if plan.total < NEVER:
+        if plan.total < NEVER and self._total_at == NEVER:
             self._total_at = wheel.now + plan.total
-            down.deadline = deadline = min(deadline, self._total_at)
+        down = self._down
+        down.deadline = deadline = self._next_deadline()
         if deadline < down.bucket:
             wheel.watch(down, deadline)
         plan.pool.take(self)
+
+    def _next_deadline(self) -> int:
+        """Return the tick by which something must happen while no answer has begun."""
+        plan, engine = self.plan, self._engine
+        if not self._body_done:
+            wait = engine.body_idle
+        elif plan.per_try < plan.first_byte and self._retries < plan.retry.attempts and self._is_repeatable():
+            wait = plan.per_try
+        else:
+            wait = plan.first_byte
+        return min(self._total_at, engine.wheel.now + wait)
 
     def connected(self, up: "Upstream") -> None:
         """The pool's answer to `take`: a connection that is ours until it is given back."""
@@ -202,7 +212,11 @@ class Exchange:
             if self._held_size > MAX_HELD:
                 self._down.hold_body()
             return
-        self._touch()
+        down = self._down
+        if self.status == 0 and down.writable:
+            self._engine.wheel.watch(down, self._next_deadline())
+        else:
+            self._touch()
         if pieces:
             self.up.send(pieces)
 

@@ -219,12 +219,14 @@ class Pool:
             target.open -= 1
             if self._tasks.pop(exchange, None) is not None:
                 self._failed(exchange, target, error)
+            self._serve_queue()
             return
         except BaseException as error:
             self._open -= 1
             target.open -= 1
             self._tasks.pop(exchange, None)
             self.judge(exchange, target, Outcome.NOTHING)
+            self._serve_queue()
             if isinstance(error, Exception):
                 self._engine.fault("connect", error)
                 exchange.unreachable(refuse("internal_error", "connect"))
@@ -247,9 +249,10 @@ class Pool:
         exchange.unreachable(refuse(code, reason))
 
     def _serve_queue(self) -> None:
-        exchange = next(iter(self._queue))
-        del self._queue[exchange]
-        self.take(exchange)
+        exchange = next(iter(self._queue), None)
+        if exchange is not None:
+            del self._queue[exchange]
+            self.take(exchange)
 
     def _evict(self) -> bool:
         """Close one idle connection of whichever target has one, to make room for another target's."""

@@ -196,7 +196,8 @@ class Upstream(asyncio.Protocol):
                 return
             self._buffer = b""
             block = data[:end]
-            head = engine.answers.get(block)
+            # What the built-in application may say, nobody else may: it is neither found nor kept among the others.
+            head = None if self.target.builtin else engine.answers.get(block)
             if head is None:
                 head = self._read(block)
                 if head is None:

@@ -17,8 +17,8 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.proxy.downstream import WAIT
-from tests.proxy.harness import House, settle
+from gateway.proxy.downstream import LINGER, WAIT
+from tests.proxy.harness import PATIENCE, House, settle, until
 from tests.proxy.strict import Answer, Request, read_answer
 
 SMUGGLED = b"GET /admin/smuggled HTTP/1.1\r\nHost: gw.test\r\nAuthorization: Bearer admin\r\n\r\n"
@@ -228,7 +228,7 @@ class Read(NamedTuple):
 
 
 def read_by_h11(stream: bytes) -> list[Read]:
-    """Return the requests h11 finds at the beginning of *stream*; an empty line before each is forgiven, as it may be."""
+    """Return the requests h11 finds at the beginning of *stream*; an empty line before each is forgiven."""
     found = []
     try:
         while stream:
@@ -284,16 +284,15 @@ class Stage:
         house.origin.lines.clear()
         house.origin.requests.clear()
         house.records.clear()
+        house.taken = at = 0
         client = await house.client()
-        at = 0
+        await until(lambda: house.engine.connections)
         with contextlib.suppress(OSError):  # the gateway may have closed
-            for cut in sorted(int(where * len(stream)) for where in cuts):
+            for cut in (*sorted(int(where * len(stream)) for where in cuts), len(stream)):
                 await client.send(stream[at:cut])
-                await client.delivered()
+                at = cut
+                await until(lambda: house.taken >= at or all(one.state >= LINGER for one in house.engine.connections))  # noqa: B023
                 await settle(4)
-                at = max(at, cut)
-            await client.send(stream[at:])
-            await client.delivered()
         await self._quiet()
         # Whatever still waits for something, waits in vain from here on.
         for _ in range(4):
@@ -314,12 +313,13 @@ class Stage:
         """Wait until nothing moves any more: no request is with the origin, and nobody has anything to read."""
         house = self.house
         still, before = 0, (-1, -1)
-        while still < 10:
-            await settle(1)
-            now = (len(house.origin.received), len(house.records))
-            waits = any(connection.state == WAIT for connection in house.engine.connections)
-            still = 0 if waits or now != before else still + 1
-            before = now
+        async with asyncio.timeout(PATIENCE):
+            while still < 10:
+                await settle(1)
+                now = (len(house.origin.received), len(house.records))
+                waits = any(connection.state == WAIT for connection in house.engine.connections)
+                still = 0 if waits or now != before else still + 1
+                before = now
 
 
 def _parsed(received: bytes, methods: list[bytes]) -> Outcome:

@@ -375,9 +375,6 @@ async def test_an_unreadable_head_is_not_remembered_as_readable(house: House) ->
         assert (await house.ask(post())).status == 502
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Upstream._take_heads looks the built-in application's heads up among the others"
-)
 async def test_what_an_upstream_may_not_say_the_built_in_application_may(house: House) -> None:
     """An upstream that guesses the application's answer must not get it read as if it were its own."""
     head = (

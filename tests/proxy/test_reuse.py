@@ -181,7 +181,6 @@ async def test_a_waiting_request_whose_client_leaves_is_forgotten() -> None:
         assert [request.target for request in made.origin.requests] == [b"/public/1"]
 
 
-@pytest.mark.xfail(strict=True, reason="Pool._connect does not serve the queue when connecting fails or is given up")
 @pytest.mark.parametrize("how", ["refused", "given up"])
 async def test_a_connection_that_was_not_made_makes_room_for_who_waits(how: str) -> None:
     async with house(pool=PoolLimits(connections=1)) as made:
