@@ -10,10 +10,9 @@ from pathlib import Path
 import rich_click as click
 
 from gateway import __version__
-from gateway.commands.keys import keys
-from gateway.commands.shared import CONFIG
-from gateway.commands.shared import guarded as _guarded
-from gateway.commands.token import token
+from gateway.commands.lazy import verbs
+from gateway.commands.option import CONFIG
+from gateway.commands.option import guarded as _guarded
 from gateway.errors import ConfigError
 
 
@@ -94,5 +93,5 @@ def hash_password(password_stdin: bool) -> None:
     _guarded(work)
 
 
-cli.add_command(keys)
-cli.add_command(token)
+cli.add_command(verbs("keys", "List, make and turn the keys that tokens are signed with."))
+cli.add_command(verbs("token", "Explain, verify and make access tokens."))

@@ -223,13 +223,18 @@ class Gate:
             return refuse("rate_limited", "failed_tokens", retry_after=failures.retry_after(address, now))
         verified = self._check(token, now)
         if type(verified) is Invalid:
+            if verified.wait is not None and not waited:
+                return Pending(verified.wait)  # its issuer may have a key that is new to us
             if verified.reason == "signature":
                 failures.spend(address, now)  # the one refusal that costs more than it costs to ask for
-            return refuse(verified.code, verified.reason)
+            retry_after = 2 if verified.code == "store_unavailable" else None
+            return refuse(verified.code, verified.reason, retry_after=retry_after)
         assert type(verified) is Verified
         identity = verified.identity
         if credentials.cookie_token is not None and self._disagree(identity.session, credentials.cookie_token):
             return refuse("bad_request", "two_tokens")
+        if rule.audience and rule.audience.isdisjoint(identity.audience):
+            return refuse("token_invalid", "audience")._replace(subject=identity.subject)
         code = judge(rule, identity.roles, identity.permissions, identity.scopes)
         if code is not None:
             scope = " ".join(sorted(rule.scopes)) if code == "scope_missing" else ""

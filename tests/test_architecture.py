@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "gateway"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
+    frozenset({"commands"}),
     frozenset({"running", "healthcheck"}),
     frozenset({"banner"}),
     frozenset({"app"}),
@@ -39,8 +40,8 @@ DOORS: dict[str, frozenset[str]] = {
     "prometheus_client": frozenset({"telemetry"}),
     "msgspec": frozenset({"telemetry"}),
     "structlog": frozenset({"telemetry"}),
-    "click": frozenset({"cli"}),
-    "rich_click": frozenset({"cli"}),
+    "click": frozenset({"cli", "commands"}),
+    "rich_click": frozenset({"cli", "commands"}),
 }
 
 

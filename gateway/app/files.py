@@ -7,9 +7,14 @@ from pathlib import Path
 
 from gateway.config.models import Config
 from gateway.errors import ConfigError
-from gateway.tokens.keystore import keyring_in
+from gateway.tokens.keystore import Keystore
 from gateway.tokens.ring import KeyRing, keyring_from
+from gateway.tokens.rotation import Schedule
+from gateway.tokens.sealing import Seal
+from gateway.tokens.secrets import Secrets
 
+RETIRED_MARGIN = 60
+"""Seconds a retired key verifies beyond the longest life of a token."""
 ADDRESS_FILE = "admin_address"
 """In the data directory: where the running gateway's admin listener is, for `gateway healthcheck`."""
 
@@ -49,9 +54,21 @@ def master_secret(config: Config, data: Path) -> bytes:
     return master
 
 
-def key_ring(config: Config, data: Path, now: float) -> KeyRing:
-    """Return the keys that sign and verify: those the configuration names, else those kept in the data directory."""
+def keystore(config: Config, secrets: Secrets, data: Path, now: float) -> Keystore:
+    """Return the generated keys kept in the data directory, with the schedule that turns them.
+
+    Raises:
+        ConfigError: the directory or its file cannot be used.
+    """
+    keys, tokens = config.tokens.keys, config.tokens
+    schedule = Schedule(
+        keys.alg, keys.rotate, keys.publish_ahead, keep=tokens.access_ttl + tokens.leeway + RETIRED_MARGIN
+    )
+    seal = Seal(secrets.seal) if keys.seal else None
+    return Keystore(data / "keys", keys.alg, now, schedule=schedule, seal=seal)
+
+
+def given_keys(config: Config) -> KeyRing:
+    """Return the ring of the key files that the configuration names."""
     keys = config.tokens.keys
-    if keys.files:
-        return keyring_from((key.file.read_bytes(), key.alg, key.kid, key.state) for key in keys.files)
-    return keyring_in(data / "keys", keys.alg, now)
+    return keyring_from((key.file.read_bytes(), key.alg, key.kid, key.state) for key in keys.files)

@@ -51,7 +51,7 @@ def snapshot(config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, 
     return Snapshot(
         gate=gate,
         plans=plans(routes.routes, made),
-        kinds=FieldKinds(name.encode() for name in config.identity_headers),
+        kinds=FieldKinds(name.encode() for name in config.effective.identity_headers),
         base_path=(config.login.base_path if config.login else "/auth").encode(),
         trusted_proxies=tuple(config.server.trusted_proxies),
     )

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway.app.files import ADDRESS_FILE, key_ring, master_secret, prepare
+from gateway.app.files import ADDRESS_FILE, given_keys, keystore, master_secret, prepare
 from gateway.app.forwarding import engine, pools, snapshot
+from gateway.app.issuers import fetchers
 from gateway.app.probing import start_probes
 from gateway.app.sessions import Sessions, sessions
 from gateway.app.sight import Sight
@@ -28,13 +29,14 @@ from gateway.config.cautions import cautions
 from gateway.config.effective import data_dir
 from gateway.config.models import Config
 from gateway.config.routes import route_table
+from gateway.config.trusted import trusted_issuers
 from gateway.config.users import load_users
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
 from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.inside import Doorkeeper, Inside
 from gateway.endpoints.services import Services
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError, Refused, StoreUnavailable
 from gateway.gate import Gate
 from gateway.limits.failures import FailedTokens
 from gateway.outbound.client import Outbound
@@ -47,13 +49,17 @@ from gateway.sessions.revocations import Entry, Kind
 from gateway.sessions.store import SessionStore
 from gateway.sessions.store import connect as connect_store
 from gateway.tokens.certificates import read_certificate
+from gateway.tokens.keystore import Keystore
 from gateway.tokens.secrets import Secrets
+from gateway.tokens.trusted import OwnTokens
 from gateway.users.cores import affinity, usable_cores
 from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
+KEY_LOOK = 2.0
+"""Seconds between two looks at the key file."""
 RENEWAL = 5.0
 """Seconds between two looks at the certificate files."""
 
@@ -69,13 +75,17 @@ class Gateway:
         """
         self.config = config
         self.effective = config.effective
+        self.trusted = trusted_issuers(config)
         self.clock = clock or SystemClock()
         self.data = data_dir(config, environ).absolute()
         self.sight = Sight(config)
         self.routes = route_table(config)
         prepare(self.data)
         self.secrets = Secrets(master_secret(config, self.data))
-        self.ring = key_ring(config, self.data, self.clock.wall())
+        self.keystore = (
+            None if config.tokens.keys.files else keystore(config, self.secrets, self.data, self.clock.wall())
+        )
+        self.ring = self.keystore.ring if self.keystore else given_keys(config)
         threads = config.login.hash_threads if config.login else None
         self.pool = HashPool(threads or max(1, usable_cores(affinity()) - 1))
         self.records = load_users(config.login.verify.file, config) if config.login else {}
@@ -119,9 +129,18 @@ class Gateway:
             pool=self.pool,
             clock=self.clock,
             sight=self.sight,
+            trusted=self.trusted,
             on_revoked=self._revoked,
         )
         self._tasks.append(asyncio.create_task(self._follow()))
+        outbound = Outbound()
+        self._exits.push_async_callback(outbound.close)
+        self.fetchers = fetchers(
+            self.config, self.trusted, outbound, clock=self.clock, renew=self.ring.renew, sight=self.sight
+        )
+        for fetcher in self.fetchers:
+            fetcher.start()
+            self._exits.push_async_callback(fetcher.stop)
         doorkeeper = Doorkeeper()
         inside = web.AppRunner(self._application(doorkeeper, self.sessions), access_log=None, **SERVER_LIMITS)
         await doorkeeper.open(inside)
@@ -132,12 +151,12 @@ class Gateway:
         if self.effective.embedded:
             # Milliseconds; an external store may be down for long, and then public routes still answer.
             await self.synced()
+        if self.keystore is not None:
+            self._tasks.append(asyncio.create_task(self._turn_keys(self.keystore)))
         self.server = Server(self.engine, self._tick)
         listen = self.effective.listen
         self.port = await self.server.listen(listen.host, listen.port, self._tls())
         self._exits.callback(self.server.stop)
-        outbound = Outbound()
-        self._exits.push_async_callback(outbound.close)
         prober = Prober(outbound, monotonic=self.clock.monotonic, fault=self.sight.report)
         self._exits.push_async_callback(prober.stop)
         start_probes(self.config, made, prober, self.clock)
@@ -164,7 +183,8 @@ class Gateway:
         return application(
             Services(
                 sessions=made.service,
-                tokens=made.tokens,
+                # A foreign token is good for services, and says nothing about a session of ours.
+                tokens=OwnTokens(made.tokens, self.effective.issuer),
                 verifier=made.verifier,
                 ring=self.ring,
                 secrets=self.secrets,
@@ -176,6 +196,8 @@ class Gateway:
                 cold=lambda: self.cold,
                 cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
                 base_path=config.login.base_path if config.login else "/auth",
+                origin=self.effective.origin,
+                jwks_max_age=round(config.tokens.keys.jwks_max_age),
             )
         )
 
@@ -212,6 +234,18 @@ class Gateway:
                     self.sight.events.info("certificates_reloaded")
             except ConfigError as error:
                 self.sight.events.error("certificates_refused", {"reason": str(error)})
+
+    async def _turn_keys(self, keys: Keystore) -> None:
+        """Turn the signing keys when their time comes, and take up what `gateway keys` has changed."""
+        while True:
+            await asyncio.sleep(KEY_LOOK)
+            try:
+                if await self.pool.run(keys.refresh, self.clock.wall()):
+                    self.sight.audit("keys_changed", {"kid": self.ring.signing().kid})
+            except ConfigError as error:
+                self.sight.events.error("keys_refused", {"reason": str(error)})
+            except Refused:
+                continue  # the hash pool is busy with logins; the next look is soon
 
     async def _start_admin(self) -> None:
         listen = self.effective.admin_listen
@@ -298,6 +332,8 @@ class Gateway:
         """A revocation was applied: what it concerns must not stay connected."""
         if entry.kind is Kind.SESSION:
             self.engine.end_session(entry.value)
+        elif self.engine.tunnels:
+            self.engine.end_dead(self.sessions.table.is_dead)
 
     # --- readiness ---
 

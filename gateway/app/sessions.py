@@ -1,7 +1,7 @@
 """Tokens and sessions joined: what verifies, what issues, what revokes, over one store and one key ring."""
 
 import secrets as entropy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.app.sight import Sight
@@ -17,6 +17,7 @@ from gateway.tokens.headers import renderer
 from gateway.tokens.issue import Issuer
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets, subject_tag
+from gateway.tokens.trusted import TrustedIssuer, Verifiers
 from gateway.tokens.verify import Verifier
 from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
@@ -48,6 +49,7 @@ def sessions(
     pool: HashPool,
     clock: Clock,
     sight: Sight,
+    trusted: Sequence[TrustedIssuer],
     on_revoked: Callable[[Entry], None],
 ) -> Sessions:
     """Join them; *on_revoked* is told of every revocation that is applied."""
@@ -61,7 +63,7 @@ def sessions(
         table,
         clock,
         replica=entropy.token_hex(8),
-        retention=ttl + leeway + RETENTION_MARGIN,
+        retention=config.effective.longest_life + RETENTION_MARGIN,
         max_stale=min(ttl, MOST_STALE),
         on_event=sight.events.info,
     )
@@ -81,7 +83,8 @@ def sessions(
         on_event=sight.audit,
     )
     _gauges(sight, table, feed, pool)
-    tokens = VerifiedTokens(verifier, table, renderer(config.identity_headers), ring)
+    judge = Verifiers(verifier, trusted) if trusted else verifier
+    tokens = VerifiedTokens(judge, table, renderer(config.effective.identity_headers), ring)
     return Sessions(table, feed, verifier, tokens, service)
 
 

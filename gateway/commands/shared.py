@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.effective import data_dir
+from gateway.config.keys import schedule
 from gateway.config.load import load
 from gateway.config.models import Config
 from gateway.errors import ConfigError
 from gateway.tokens.kept import KeptKeys, ring_of
 from gateway.tokens.keys import KeyRing, Schedule, Seal, kept_in, keyring_from
 from gateway.tokens.secrets import Secrets
-
-RETENTION_MARGIN = 60
-"""Seconds a retired key is kept longer than any token can live; as long as a revocation is (identity.md 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,7 @@ class House:
 
     @property
     def schedule(self) -> Schedule:
-        tokens = self.config.tokens
-        keys = tokens.keys
-        keep = tokens.access_ttl + tokens.leeway + RETENTION_MARGIN
-        return Schedule(keys.alg, keys.rotate, keys.publish_ahead, keep)
+        return schedule(self.config.tokens)
 
     def kept(self) -> KeptKeys:
         """Return the generated keys.

@@ -13,10 +13,12 @@ import rich_click as click
 
 from gateway.commands.option import CONFIG, guarded
 from gateway.commands.shared import House, house
+from gateway.config.trusted import trusted_issuers
 from gateway.errors import ConfigError
 from gateway.tokens.explain import explain, lines, span, words
 from gateway.tokens.issue import Issuer, Unissuable
 from gateway.tokens.subject import Subject
+from gateway.tokens.trusted import Verifiers
 from gateway.tokens.verify import Identity, Invalid, Verifier
 
 _TOKEN = click.argument("text", metavar="TOKEN", default="-")
@@ -129,9 +131,10 @@ def _read(text: str) -> bytes:
     return sys.stdin.buffer.read(1 << 20).strip() if text == "-" else text.encode("utf-8", "surrogateescape")
 
 
-def _verifier(found: House) -> Verifier:
+def _verifier(found: House) -> Verifiers:
+    """Return what judges as the gateway does; of trusted issuers it has the keys that come from files."""
     tokens, derived = found.config.tokens, found.config.effective
-    return Verifier(
+    own = Verifier(
         found.ring(),
         derived.issuer,
         frozenset(derived.audience),
@@ -139,6 +142,7 @@ def _verifier(found: House) -> Verifier:
         max_lifetime=round(tokens.access_ttl + tokens.leeway),
         max_bytes=found.config.server.limits.token,
     )
+    return Verifiers(own, trusted_issuers(found.config))
 
 
 def _detail(reason: str, found: House) -> str:
@@ -146,7 +150,8 @@ def _detail(reason: str, found: House) -> str:
     derived = found.config.effective
     match reason:
         case "issuer":
-            return f"; expected {derived.issuer}"
+            others = [one.issuer for one in found.config.trusted_issuers.values()]
+            return f"; expected {' or '.join([derived.issuer, *others])}"
         case "audience":
             return f"; expected one of {', '.join(derived.audience)}"
         case "kid":

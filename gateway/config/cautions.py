@@ -50,7 +50,7 @@ def _upstreams(config: Config) -> Iterator[str]:
 
 def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
     if config.login is not None and not users:
-        yield f"{config.login.verify.file}: nobody can log in; add somebody with: gateway users add NAME"
+        yield f"{config.login.verify.file}: nobody can log in; make a password hash with: gateway users hash"
     demo = [name for name, record in users.items() if record.demo]
     if demo:
         yield f"demo users ({', '.join(demo)}) have passwords that everybody knows; they are for this machine only"

@@ -1,10 +1,19 @@
-"""What the settings of `tokens.keys` mean together."""
+"""What the settings of `tokens.keys` mean together: what is wrong with them, and the schedule they make."""
 
 from collections.abc import Iterator
 
 from gateway.config.findings import Finding
-from gateway.config.sections import KeysConfig
-from gateway.tokens.rotation import PUBLISH_MARGIN
+from gateway.config.sections import KeysConfig, TokensConfig
+from gateway.tokens.rotation import PUBLISH_MARGIN, Schedule
+
+KEEP_MARGIN = 60
+"""Seconds a retired key is kept longer than any token can live; as long as a revocation is (identity.md 3.2)."""
+
+
+def schedule(tokens: TokensConfig) -> Schedule:
+    """Return how generated keys turn."""
+    keys = tokens.keys
+    return Schedule(keys.alg, keys.rotate, keys.publish_ahead, tokens.access_ttl + tokens.leeway + KEEP_MARGIN)
 
 
 def findings(keys: KeysConfig) -> Iterator[Finding]:

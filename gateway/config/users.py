@@ -33,7 +33,7 @@ def _password(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise Wrong("a password is text", "put quotes around it")
     if not isinstance(value, str):
-        raise Wrong("a password is text", "an argon2id hash, as `gateway users add` makes them")
+        raise Wrong("a password is text", "an argon2id hash, as `gateway users hash` makes them")
     return value
 
 

@@ -15,9 +15,7 @@ from gateway.endpoints.logout import logout
 from gateway.endpoints.refresh import refresh
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
-from gateway.endpoints.wellknown import jwks
-
-JWKS_PATH = "/.well-known/jwks.json"
+from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata
 
 
 class ServerLimits(TypedDict):
@@ -33,7 +31,7 @@ SERVER_LIMITS = ServerLimits(max_line_size=1024 * 1024, max_field_size=1024 * 10
 
 
 def application(services: Services) -> web.Application:
-    """Return the application with everything under `services.base_path`, and the public keys."""
+    """Return the application with everything under `services.base_path`, the public keys and the metadata."""
     base = services.base_path.rstrip("/")
     app = web.Application(
         middlewares=[guard(services.facts_of, services.report)],
@@ -44,5 +42,7 @@ def application(services: Services) -> web.Application:
     app.router.add_post(f"{base}/logout", logout(services))
     app.router.add_get(f"{base}/session", session(services))
     app.router.add_get(f"{base}/csrf", csrf_token(services))
-    app.router.add_get(JWKS_PATH, jwks(services.ring))
+    app.router.add_get(JWKS_PATH, jwks(services.ring, services.jwks_max_age))
+    if services.origin:
+        app.router.add_get(METADATA_PATH, metadata(services.verifier.issuer, services.origin, services.jwks_max_age))
     return app

@@ -67,3 +67,7 @@ class Services:
     """Whether the revocations are not complete yet, so that a revoked token could pass."""
     cookies: CookieSettings = field(default_factory=CookieSettings)
     base_path: str = "/auth"
+    origin: str = ""
+    """Scheme, host and port by which clients know us; without one there is no metadata to publish."""
+    jwks_max_age: int = 300
+    """Seconds for which the public keys may be cached."""

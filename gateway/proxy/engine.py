@@ -18,6 +18,7 @@ from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
 from gateway.proxy.wheel import NEVER, Wheel, ticks
 from gateway.routing.table import Retry, Route, WebSocketOptions
 from gateway.telemetry.record import Record
+from gateway.tokens.verify import Identity
 
 if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
@@ -106,7 +107,7 @@ def plans(routes: Iterable[Route], pools: Mapping[str, "Pool"]) -> dict[Route, P
 class Recorder(Protocol):
     """Takes records; must return at once."""
 
-    def __call__(self, record: Record) -> None: ...
+    def __call__(self, record: Record, /) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -143,6 +144,13 @@ class Engine:
         """Close every open WebSocket of *session*: it is over."""
         for tunnel in list(self.tunnels.get(session, ())):
             tunnel.close(CloseCode.POLICY, "session ended")
+
+    def end_dead(self, is_dead: Callable[[Identity], bool]) -> None:
+        """Close every open WebSocket whose owner's token *is_dead* now."""
+        for tunnels in list(self.tunnels.values()):
+            for tunnel in list(tunnels):
+                if tunnel.identity is not None and is_dead(tunnel.identity):
+                    tunnel.close(CloseCode.POLICY, "session ended")
 
     def __post_init__(self) -> None:
         self.keep_alive = ticks(self.limits.keep_alive)

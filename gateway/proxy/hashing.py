@@ -1,6 +1,6 @@
 """What `balance: hash` goes by: a header, a cookie or a claim of the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway.proxy.exchange import Exchange
 
@@ -39,5 +39,5 @@ def _claim(exchange: Exchange, name: str) -> bytes | None:
         return None
     value: object = verified.identity.claims
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return str(value).encode() if isinstance(value, str | int) else None

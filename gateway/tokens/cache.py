@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.tokens.ring import KeyRing
-from gateway.tokens.verify import Identity, Invalid, Verifier
+from gateway.tokens.verify import Identity, Invalid
 
 _EXPIRED = Invalid("token_expired", "expired")
 _REVOKED = Invalid("token_revoked", "revoked")
@@ -31,6 +31,16 @@ class Revocations(Protocol):
 
     def is_dead(self, identity: Identity) -> bool:
         """Whether a revocation concerns *identity*."""
+        ...
+
+
+class Judge(Protocol):
+    """What the cache asks of a verifier."""
+
+    def verify(self, token: bytes, now: float) -> Identity | Invalid: ...
+
+    def over_at(self, identity: Identity) -> float:
+        """Return the Unix time from which *identity* counts no more, leeway included."""
         ...
 
 
@@ -68,7 +78,7 @@ class VerifiedTokens:
 
     def __init__(
         self,
-        verifier: Verifier,
+        verifier: Judge,
         revocations: Revocations,
         render: Callable[[Identity], bytes],
         ring: KeyRing,
@@ -135,8 +145,7 @@ class VerifiedTokens:
             return identity
         if self._revocations.is_dead(identity):
             return _REVOKED
-        # The verifier's own boundary, in its own arithmetic: leeway is added once, here.
-        expires = identity.expires + self._verifier.leeway
+        expires = self._verifier.over_at(identity)  # the verifier's own boundary, in its own arithmetic
         entry = Verified(identity, self._render(identity), epoch, expires, generation)
         self._keep(token, entry)
         return entry

@@ -15,8 +15,9 @@ _MEMBER = _PLAIN.replace(",", "")
 
 _KNOWN: dict[str, Callable[[Identity], str | Iterable[str] | None]] = {
     "sub": lambda identity: identity.subject,
-    "sid": lambda identity: identity.session,
-    "jti": lambda identity: identity.token_id,
+    # A trusted issuer's token may belong to no session of its own ("name:"), and have no identifier.
+    "sid": lambda identity: None if identity.session.endswith(":") else identity.session,
+    "jti": lambda identity: identity.token_id or None,
     "iss": lambda identity: identity.issuer,
     "client_id": lambda identity: identity.client,
     "username": lambda identity: _text_only(identity.claims.get("username")),

@@ -6,7 +6,7 @@ RFC 9068 (`at+jwt`) under the advice of RFC 8725.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,13 +14,13 @@ from gateway.errors import ConfigError
 from gateway.tokens.claims import audience, instant, is_text, names, scopes
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.signing import VerifyingKey
-from gateway.tokens.strict import MAX_TOKEN, Malformed, parse
+from gateway.tokens.strict import MAX_TOKEN, Malformed, Parsed, parse
 
 MAX_LEEWAY = 60
 """Seconds; more is a wrong clock, not skew."""
 
 TYPE = "at+jwt"
-_TYPES = frozenset({TYPE, f"application/{TYPE}"})
+TYPES = frozenset({TYPE, f"application/{TYPE}"})
 """RFC 9068 section 4; media types are compared without regard to case (RFC 7515 section 4.1.9)."""
 
 
@@ -55,6 +55,8 @@ class Invalid(NamedTuple):
 
     code: str
     reason: str
+    wait: Callable[[], Awaitable[None]] | None = None
+    """Asks the token's issuer for its keys: await it once and judge again, it may have one that is new to us."""
 
 
 REASONS = frozenset(
@@ -75,6 +77,7 @@ REASONS = frozenset(
         "bound",  # cnf: proof of possession is asked for and was not given (RFC 9449 section 7.1)
         "delegated",  # act: someone acts for someone else (RFC 8693 section 4.1)
         "revoked",
+        "jwks_unavailable",  # the keys of a trusted issuer could not be fetched yet
     }
 )
 
@@ -90,7 +93,7 @@ _NOT_YET_VALID = Invalid("token_invalid", "not_yet_valid")
 class Verifier:
     """Verifies the tokens of one issuer with the keys of one ring."""
 
-    __slots__ = ("_audience", "_issuer", "_max_bytes", "_max_lifetime", "_ring", "leeway")
+    __slots__ = ("_audience", "_max_lifetime", "_ring", "issuer", "leeway", "max_bytes")
 
     def __init__(
         self,
@@ -114,10 +117,10 @@ class Verifier:
         if not issuer or not audience or "" in audience:
             raise ConfigError("tokens.issuer and tokens.audience must not be empty (RFC 8725 sections 3.8 and 3.9)")
         self._ring = ring
-        self._issuer = issuer
+        self.issuer = issuer
         self._audience = audience
         self._max_lifetime = max_lifetime
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self.leeway = leeway
 
     def verify(self, token: bytes, now: float, *, even_expired: bool = False) -> Identity | Invalid:
@@ -125,10 +128,18 @@ class Verifier:
 
         With *even_expired* a token that was good once passes as well: enough to end a session, never to use one.
         """
-        parsed = parse(token, max_bytes=self._max_bytes)
+        parsed = parse(token, max_bytes=self.max_bytes)
         if isinstance(parsed, Malformed):
             return Invalid("token_invalid", parsed.reason)
-        if parsed.typ is None or (parsed.typ != TYPE and parsed.typ.lower() not in _TYPES):
+        return self.judge(parsed, now, even_expired=even_expired)
+
+    def over_at(self, identity: Identity) -> float:
+        """Return the Unix time from which *identity* counts no more, leeway included."""
+        return identity.expires + self.leeway
+
+    def judge(self, parsed: Parsed, now: float, *, even_expired: bool = False) -> Identity | Invalid:
+        """Judge a well-formed token; as `verify`."""
+        if parsed.typ is None or (parsed.typ != TYPE and parsed.typ.lower() not in TYPES):
             return _TYP
         key = None if parsed.kid is None else self._ring.verifying(parsed.kid)
         if key is None:
@@ -140,13 +151,13 @@ class Verifier:
             return _CLAIMS
         if now >= int(expires) + self.leeway and not even_expired:
             return _EXPIRED
-        if not _signed(key, parsed.signing_input, parsed.signature):
+        if not signed(key, parsed.signing_input, parsed.signature):
             return _SIGNATURE
         return self._identity(parsed.claims, int(expires), key.kid, now)
 
     def _identity(self, claims: dict[str, object], expires: int, kid: str, now: float) -> Identity | Invalid:
         """Read the claims of a token whose signature is good."""
-        if claims.get("iss") != self._issuer:
+        if claims.get("iss") != self.issuer:
             return Invalid("token_invalid", "issuer")
         meant_for = audience(claims.get("aud"))
         if meant_for is None or self._audience.isdisjoint(meant_for):
@@ -189,7 +200,7 @@ class Verifier:
             subject,
             session,
             token_id,
-            self._issuer,
+            self.issuer,
             client,
             meant_for,
             roles,
@@ -205,7 +216,8 @@ class Verifier:
         )
 
 
-def _signed(key: VerifyingKey, signing_input: bytes, signature: bytes) -> bool:
+def signed(key: VerifyingKey, signing_input: bytes, signature: bytes) -> bool:
+    """Whether *signature* is that of *key*; never raises."""
     try:
         return key.verify(signing_input, signature)
     # Whatever goes wrong inside the cryptography, an unverified token is a refused one and never an error of ours.

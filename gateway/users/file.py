@@ -74,7 +74,7 @@ def fault(name: str, record: UserRecord) -> str | None:
     if _unhashable(record.password) is not None:
         return f"user {name!r}: the password is longer than {MAX_PASSWORD_BYTES} bytes, or no text"
     if cost_of(record.password) is None and not record.demo:
-        return f"user {name!r}: the password is not an argon2id hash; `gateway users add` makes one"
+        return f"user {name!r}: the password is not an argon2id hash; `gateway users hash` makes one"
     return None
 
 

@@ -5,23 +5,22 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import shlex
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.bench import idle, plays, plot, report
-from tests.bench.peers import DEFAULT, PEERS, Peer
+from tests.bench import full, idle, machine, plays, plot, report
+from tests.bench.peers import DEFAULT, KNOWN, PEERS, Peer
 from tests.bench.processes import ended_on_signals, missing
 from tests.bench.samples import Outcome
 from tests.bench.scenarios import DEFAULT as DEFAULT_SCENARIO
 from tests.bench.scenarios import SCENARIOS, Scenario
 from tests.bench.stage import Options, say
-from tests.bench.tokens import material
+from tests.bench.tokens import Material, material
 
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT = _ROOT / ".data" / "bench"
@@ -37,7 +36,6 @@ def main(argv: Sequence[str]) -> int:
     if lacking := {asked.proxy_core, asked.load_core} - cores:
         say(f"no core {min(lacking)} here; there are {sorted(cores)}: --proxy-core, --load-core")
         return 2
-    scenarios, peers = _scenarios(asked), [PEERS[name] for name in asked.peers]
     options = Options(
         seconds=asked.seconds or (2 if asked.quick else 5),
         rounds=asked.rounds or (1 if asked.quick else 5),
@@ -47,18 +45,57 @@ def main(argv: Sequence[str]) -> int:
     )
     os.sched_setaffinity(0, {options.load_core})
     idle.raise_file_limit()
-    outcomes = []
+    outcomes: list[Outcome] = []
+    begun = full.now()
     # Short paths: the embedded store of the gateway listens at a socket file, and those names are bounded.
     with ended_on_signals(), _workplace(keep=asked.keep) as directory:
         keys = material(directory / "keys")
-        for scenario in scenarios:
-            say(f"{scenario.name}: {scenario.headline}")
-            outcomes.append(plays.run(scenario, _fitting(peers, scenario), options, directory, keys))
-    _write(outcomes, options, asked)
+        try:
+            # One after the other, so that those already measured are written down if a signal ends the run.
+            outcomes.extend(_played(part, directory, keys) for part in _parts(asked, options, begun))
+        finally:
+            if outcomes:
+                _write(outcomes, asked)
     for outcome in outcomes:
         print(report.summary(outcome))
+    say(f"took {full.now() - begun:.0f} s")
     broken = {name for each in outcomes for name, why in each.left_out.items() if not why.startswith("not installed")}
     return 1 if broken else 0
+
+
+class _Part(NamedTuple):
+    """One scenario of this run."""
+
+    scenario: Scenario
+    peers: Sequence[Peer]
+    options: Options
+
+
+def _parts(asked: argparse.Namespace, options: Options, begun: float) -> Iterator[_Part]:
+    """What is to be played, each with its options as they are when its turn has come."""
+    if asked.full:
+        for place, step in enumerate(full.STEPS):
+            now = full.options(step, begun, full.STEPS[place + 1 :], options)
+            yield _Part(step.scenario, [KNOWN[name] for name in step.of], now)
+        return
+    for scenario in _scenarios(asked):
+        peers = [KNOWN[name] for name in scenario.peers or asked.peers]
+        yield _Part(scenario, [peer for peer in peers if scenario.alg in peer.algs], options)
+
+
+def _played(part: _Part, directory: Path, keys: Material) -> Outcome:
+    """The outcome of one scenario; one that breaks as a whole has its reason in every row."""
+    scenario = part.scenario
+    say(f"{scenario.name}: {scenario.headline}")
+    try:
+        outcome = plays.run(scenario, part.peers, part.options, directory, keys)
+    except Exception as error:  # whatever it was, the other scenarios still have an answer
+        say(f"  {scenario.name} failed: {error}")
+        left_out = {peer.name: f"{type(error).__name__}: {error}" for peer in part.peers}
+        outcome = Outcome(scenario, (), left_out, part.options.seconds)
+    # Reasons quote programs, and those quote paths.
+    tidy = {name: why.replace(str(directory), "...").replace(str(_ROOT), ".") for name, why in outcome.left_out.items()}
+    return dataclasses.replace(outcome, left_out=tidy)
 
 
 @contextlib.contextmanager
@@ -76,6 +113,7 @@ def _workplace(*, keep: bool) -> Iterator[Path]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="CPU time per enforced request.")
+    parser.add_argument("--full", action="store_true", help="every scenario of docs/benchmarks.md, within 12 minutes")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s: a look, not a figure")
     parser.add_argument(
         "--scenario",
@@ -117,11 +155,7 @@ def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
     return [dataclasses.replace(scenario, connections=asked.connections) for scenario in chosen]
 
 
-def _fitting(peers: Sequence[Peer], scenario: Scenario) -> list[Peer]:
-    return [peer for peer in peers if scenario.alg in peer.algs]
-
-
-def _write(outcomes: Sequence[Outcome], options: Options, asked: argparse.Namespace) -> None:
+def _write(outcomes: Sequence[Outcome], asked: argparse.Namespace) -> None:
     out: Path = asked.out or _KEPT / "report.md"
     out.parent.mkdir(parents=True, exist_ok=True)
     plots = {}
@@ -131,7 +165,9 @@ def _write(outcomes: Sequence[Outcome], options: Options, asked: argparse.Namesp
             path.write_text(picture)
             plots[outcome.scenario.name] = path.name
     command = shlex.join([".venv/bin/python", "-m", "tests.bench", *sys.argv[1:]])
-    out.write_text(report.markdown(outcomes, machine=_machine(options), command=command, plots=plots))
+    out.write_text(
+        report.markdown(outcomes, machine=machine.facts(), command=command, plots=plots, with_goals=asked.full)
+    )
     samples = [
         {"scenario": outcome.scenario.name, **dataclasses.asdict(sample)}
         for outcome in outcomes
@@ -140,20 +176,6 @@ def _write(outcomes: Sequence[Outcome], options: Options, asked: argparse.Namesp
     _KEPT.mkdir(parents=True, exist_ok=True)
     (_KEPT / "samples.json").write_text(json.dumps(samples, indent=1))
     say(f"report: {out}")
-
-
-def _machine(options: Options) -> dict[str, str]:
-    model = "unknown"
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": f"{model}, {os.cpu_count()} cores; shared virtual machine unless you know better",
-        "kernel": platform.release().partition("-")[0],
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "rounds": f"{options.rounds} of {options.seconds} s after {options.warm_up} s of warm-up",
-    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways of measuring, and who plays which: cost of a request, added latency, memory of a quiet connection, and more."""
+"""How each kind of scenario is measured: cost of a request, added latency, quiet connections, and more."""
 
 import contextlib
 import time

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from tests.bench.peers import PEERS
-from tests.bench.report import Spread, spread
-from tests.bench.samples import DIRECT, Cost, Idle, Latency, Outcome, Sample
+from tests.bench.figures import Spread, spread
+from tests.bench.peers import KNOWN
+from tests.bench.samples import DIRECT, Cost, Idle, Latency, Outcome, Sample, Slow, Streams
 from tests.bench.scenarios import Kind
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BAR, _GAP = 800, 130, 200, 44, 20, 10
+_WIDTH, _LEFT, _RIGHT, _TOP, _BAR, _GAP = 800, 150, 200, 44, 20, 10
 
 # Readable on light and dark pages alike.
 _STYLE = (
@@ -29,7 +29,7 @@ def chart(outcome: Outcome) -> str | None:
     """The picture of a scenario; None when nothing was measured."""
     measured = [
         Bar(name, spread(_figure(sample) for sample in outcome.samples if sample.peer == name))
-        for name in (DIRECT, *PEERS)
+        for name in (DIRECT, *KNOWN)
         if any(sample.peer == name for sample in outcome.samples)
     ]
     if not measured:
@@ -41,6 +41,9 @@ _UNITS = {
     Kind.COST: "CPU µs per request, less is better",
     Kind.LATENCY: "p99 latency in µs, less is better",
     Kind.IDLE: "KiB per quiet connection, less is better",
+    Kind.STREAMS: "CPU seconds per GB, up and down together, less is better",
+    Kind.SLOW: "p99 latency in µs beside the slow heads, less is better",
+    Kind.FEATURES: "CPU µs per request, less is better",
 }
 
 
@@ -52,6 +55,10 @@ def _figure(sample: Sample) -> float:
             return sample.load.p99
         case Idle():
             return sample.each / 1024
+        case Streams():
+            return sample.per_gigabyte
+        case Slow():
+            return sample.beside.p99
 
 
 def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
@@ -66,6 +73,7 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
         f'<text class="t" x="8" y="22">{escape(title)}</text>',
     ]
     for index, (name, value) in enumerate(ordered):
+        digits = 1 if value.middle >= 10 else 2
         top = _TOP + index * (_BAR + _GAP)
         middle = top + _BAR / 2
         least, most = _LEFT + value.least * scale, _LEFT + value.most * scale
@@ -75,7 +83,7 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
             f'<rect class="{kind}" x="{_LEFT}" y="{top}" width="{max(1.0, value.middle * scale):.1f}" '
             f'height="{_BAR}"/>',
             f'<line class="w" x1="{least:.1f}" x2="{most:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>',
-            f'<text x="{most + 8:.1f}" y="{middle + 4.5:.1f}">{escape(value.text(1))}</text>',
+            f'<text x="{most + 8:.1f}" y="{middle + 4.5:.1f}">{escape(value.text(digits))}</text>',
         ]
     parts += [f'<text class="m" x="{_LEFT}" y="{height - 10}">{escape(unit)}</text>', "</svg>"]
     return "\n".join(parts) + "\n"

@@ -1,218 +1,86 @@
-"""The answer as Markdown: one table per scenario, ratios paired round by round."""
+"""The answer as Markdown: goals first, one table per scenario, and what was measured with what."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-from tests.bench.peers import PEERS
-from tests.bench.samples import DIRECT, Cost, Idle, Latency, Outcome, Sample
+from tests.bench import goals
+from tests.bench.figures import ratio, spread, value
+from tests.bench.peers import KNOWN
+from tests.bench.samples import DIRECT, Outcome
 from tests.bench.scenarios import Kind
-
-REFERENCES = ("envoy", "haproxy", "nginx")
-"""The proxies everything is put in relation to."""
+from tests.bench.tables import names, references, section, table
 
 
-class Spread(NamedTuple):
-    """Median, least and greatest of some rounds."""
-
-    middle: float
-    least: float
-    most: float
-
-    def text(self, digits: int) -> str:
-        """`23.1 (22.8-24.0)`; the middle alone when there was one round."""
-        if self.least == self.most:
-            return f"{self.middle:,.{digits}f}"
-        return f"{self.middle:,.{digits}f} ({self.least:,.{digits}f}-{self.most:,.{digits}f})"
-
-
-def spread(values: Iterable[float]) -> Spread:
-    found = list(values)
-    return Spread(median(found), min(found), max(found))
-
-
-def value(sample: Sample) -> float:
-    """The figure a scenario is about: microseconds, or bytes of a quiet connection."""
-    match sample:
-        case Cost() | Latency():
-            return sample.microseconds
-        case Idle():
-            return sample.each
-
-
-def ratio(samples: Sequence[Sample], peer: str, reference: str) -> Spread | None:
-    """*peer* divided by *reference*, both of the same round; below 1 is cheaper than the reference."""
-    others = {sample.round: value(sample) for sample in samples if sample.peer == reference}
-    own = {sample.round: value(sample) for sample in samples if sample.peer == peer}
-    pairs = [own[number] / others[number] for number in own if others.get(number)]
-    return spread(pairs) if pairs else None
-
-
-def added(samples: Sequence[Sample], peer: str, pick: Callable[[Latency], float]) -> Spread | None:
-    """What *peer* adds to the latency of the upstream alone, microseconds, paired by round."""
-    paced = [sample for sample in samples if isinstance(sample, Latency)]
-    alone = {sample.round: pick(sample) for sample in paced if sample.peer == DIRECT}
-    pairs = [pick(sample) - alone[sample.round] for sample in paced if sample.peer == peer and sample.round in alone]
-    return spread(pairs) if pairs else None
-
-
-def markdown(outcomes: Sequence[Outcome], *, machine: Mapping[str, str], command: str, plots: Mapping[str, str]) -> str:
+def markdown(
+    outcomes: Sequence[Outcome],
+    *,
+    machine: Mapping[str, str],
+    command: str,
+    plots: Mapping[str, str],
+    with_goals: bool = False,
+) -> str:
     """The whole report; *plots* maps a scenario to the address of its picture."""
-    names = sorted({name for each in outcomes for name in _names(each) if name in PEERS}, key=list(PEERS).index)
-    parts = [_INTRODUCTION, f"```sh\n{command}\n```", _table(("machine", ""), list(machine.items()))]
-    for outcome in outcomes:
-        parts.append(f"## `{outcome.scenario.name}`: {outcome.scenario.headline}")
-        parts.append(section(outcome))
-        if outcome.scenario.name in plots:
-            parts.append(f"![{outcome.scenario.headline}]({plots[outcome.scenario.name]})")
-    measured = {sample.peer for outcome in outcomes for sample in outcome.samples}
-    rows = [
-        (
-            name,
-            PEERS[name].title,
-            PEERS[name].version() if name in measured else "-",
-            PEERS[name].does,
-            PEERS[name].records,
-        )
-        for name in names
+    parts = [
+        _INTRODUCTION,
+        "## How to repeat it",
+        f"```sh\n{command}\n```",
+        table(("made with", ""), list(machine.items())),
     ]
-    parts += ["## What was on", _table(("name", "proxy", "version", "does per request", "log and metrics"), rows)]
+    if with_goals:
+        judged = goals.rows({outcome.scenario.name: outcome for outcome in outcomes})
+        parts += ["## What it must show", table(("", "figure", "target", "measured", "met"), judged)]
+    for outcome in outcomes:
+        scenario = outcome.scenario
+        parts += [f"## `{scenario.name}`: {scenario.headline}", section(outcome)]
+        if note := " ".join(filter(None, (_length(outcome), _NOTES.get(scenario.kind)))):
+            parts.append(note)
+        if scenario.name in plots:
+            parts.append(f"![{scenario.headline}]({plots[scenario.name]})")
+    measured = {sample.peer for outcome in outcomes for sample in outcome.samples}
+    here = {name for each in outcomes for name in names(each)}
+    rows = [
+        (name, peer.title, peer.version() if name in measured else "-", peer.does, peer.records)
+        for name, peer in KNOWN.items()
+        if name in here
+    ]
+    parts += ["## What was on", table(("name", "proxy", "version", "does per request", "log and metrics"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def section(outcome: Outcome) -> str:
-    """The table of one scenario."""
-    match outcome.scenario.kind:
-        case Kind.COST:
-            return _costs(outcome)
-        case Kind.LATENCY:
-            return _latencies(outcome)
-        case Kind.IDLE:
-            return _idles(outcome)
+def _length(outcome: Outcome) -> str:
+    """How often and how long."""
+    if not outcome.samples or not outcome.seconds:
+        return ""
+    rounds = max(sample.round for sample in outcome.samples)
+    noun = "round" if rounds == 1 else "rounds"
+    timed = outcome.scenario.kind not in (Kind.IDLE, Kind.STREAMS)
+    return f"{rounds} {noun}" + (f" of {outcome.seconds} s." if timed else ".")
 
 
 def summary(outcome: Outcome) -> str:
     """The ratios in lines for the terminal."""
     lines = [f"{outcome.scenario.name}: {outcome.scenario.headline}"]
-    for name in _names(outcome):
+    for name in names(outcome):
         own = [value(sample) for sample in outcome.samples if sample.peer == name]
         if name in outcome.left_out:
-            lines.append(f"  {name:14} {outcome.left_out[name].splitlines()[0]}")
+            lines.append(f"  {name:14} {(outcome.left_out[name].splitlines() or ['failed'])[0]}")
         elif own and name != DIRECT:
             against = [
                 f"{found.text(2)} of {reference}"
-                for reference in REFERENCES
+                for reference in references(outcome)
                 if reference != name and (found := ratio(outcome.samples, name, reference)) is not None
             ]
-            unit = "B/connection" if outcome.scenario.kind is Kind.IDLE else "us/request"
-            lines.append(f"  {name:14} {spread(own).text(1)} {unit}; " + ", ".join(against))
+            lines.append(f"  {name:14} {spread(own).text(2)} {_UNITS[outcome.scenario.kind]}; " + ", ".join(against))
     return "\n".join(lines)
 
 
-def _costs(outcome: Outcome) -> str:
-    rows = []
-    for name in _names(outcome):
-        own = [sample for sample in outcome.samples if isinstance(sample, Cost) and sample.peer == name]
-        if not own:
-            rows.append(_absent(name, outcome))
-            continue
-        cpu = [
-            (each.used.cpu.user / each.load.requests * 1e6, each.used.cpu.system / each.load.requests * 1e6)
-            for each in own
-        ]
-        store = median(each.used.aside / each.load.requests * 1e6 for each in own)
-        rows.append(
-            (
-                _bold(name),
-                _bold(spread(each.microseconds for each in own).text(1), name)
-                + (f" + {store:.2f} store" if PEERS[name].only_first_process else ""),
-                f"{median(user for user, _ in cpu):.1f} + {median(system for _, system in cpu):.1f}",
-                *_ratios(outcome, name),
-                f"{median(each.load.rate for each in own):,.0f}",
-                f"{median(each.used.cpu.total / each.used.wall for each in own):.0%}",
-                f"{median(each.used.others for each in own):.0%}",
-            )
-        )
-    head = ("proxy", "CPU µs / request", "user + system", *(f"÷ {name}" for name in REFERENCES))
-    return _table((*head, "requests/s", "core used", "others on it"), rows)
-
-
-def _latencies(outcome: Outcome) -> str:
-    rows = []
-    for name in _names(outcome):
-        own = [sample for sample in outcome.samples if isinstance(sample, Latency) and sample.peer == name]
-        if not own:
-            rows.append(_absent(name, outcome))
-            continue
-        plain = [spread(pick(each) for each in own).text(0) for pick in (_p50, _p99, _p999)]
-        more = [
-            found.text(0) if name != DIRECT and (found := added(outcome.samples, name, pick)) is not None else ""
-            for pick in (_p50, _p99, _p999)
-        ]
-        cost = "" if name == DIRECT else spread(each.microseconds for each in own).text(1)
-        rows.append((_bold(name), f"{median(each.load.rate for each in own):,.0f}", *plain, *more, cost))
-    head = ("proxy", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "added p50", "added p99", "added p99.9")
-    return _table((*head, "CPU µs / request"), rows)
-
-
-def _p50(sample: Latency) -> float:
-    return sample.load.p50
-
-
-def _p99(sample: Latency) -> float:
-    return sample.load.p99
-
-
-def _p999(sample: Latency) -> float:
-    return sample.load.p999
-
-
-def _idles(outcome: Outcome) -> str:
-    rows = []
-    for name in _names(outcome):
-        own = [sample for sample in outcome.samples if isinstance(sample, Idle) and sample.peer == name]
-        if not own:
-            rows.append(_absent(name, outcome))
-            continue
-        rows.append(
-            (
-                _bold(name),
-                _bold(spread(each.each / 1024 for each in own).text(2), name),
-                *_ratios(outcome, name),
-                f"{median(each.before for each in own) / 2**20:.1f}",
-                f"{median(each.holding for each in own) / 2**20:.1f}",
-                f"{own[0].connections:,}",
-            )
-        )
-    head = ("proxy", "KiB / connection", *(f"÷ {name}" for name in REFERENCES))
-    return _table((*head, "MiB before", "MiB holding", "connections"), rows)
-
-
-def _ratios(outcome: Outcome, name: str) -> list[str]:
-    found = [None if reference == name else ratio(outcome.samples, name, reference) for reference in REFERENCES]
-    return ["" if each is None else each.text(2) for each in found]
-
-
-def _names(outcome: Outcome) -> list[str]:
-    """Proxies of a scenario in the report's order."""
-    here = {sample.peer for sample in outcome.samples} | set(outcome.left_out)
-    return [name for name in (DIRECT, *PEERS) if name in here]
-
-
-def _absent(name: str, outcome: Outcome) -> tuple[str, ...]:
-    reason = " ".join(outcome.left_out.get(name, "not measured").split())[:300].replace("|", "\\|")
-    return (_bold(name), reason)
-
-
-def _bold(text: str, name: str | None = None) -> str:
-    return f"**{text}**" if (name or text) == "gateway" else text
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a row that is too short is filled up."""
-    lines = [head, ["---"] * len(head), *([*row, *[""] * (len(head) - len(row))] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
+_UNITS = {
+    Kind.COST: "us/request",
+    Kind.FEATURES: "us/request",
+    Kind.LATENCY: "us/request",
+    Kind.IDLE: "B/connection",
+    Kind.STREAMS: "s/GB",
+    Kind.SLOW: "us p99 beside slow heads",
+}
 
 _INTRODUCTION = """\
 # Benchmarks
@@ -230,3 +98,16 @@ shared machine than the figures themselves: **read the ratios**. `÷ envoy` 0.50
 repeated up to twice and the least disturbed one counts. A proxy that leaves its core partly idle was
 faster than the load core; its cost per request is then a little higher than under saturation, as it finds fewer
 requests ready at a time. Added latency is against the same paced load sent to the upstream itself."""
+
+_NOTES = {
+    Kind.STREAMS: "Ten clients at once, 100 MB each, first all up, then all down, through the same process. Down comes "
+    "from nginx; up goes to a reader of our own, because nginx would answer an upload before it has read it. nginx as "
+    "the proxy passes bodies on as they come (`proxy_request_buffering off`, no files). Growth is the highest VmHWM "
+    "less VmRSS before. Clients, upstream and reader share the load's core.",
+    Kind.SLOW: "Slow connections send a byte of a header every 3 s and are opened over 10 s; those the proxy gives up "
+    "on are opened anew at once. They are sent from the load's core, so what they disturb there counts too.",
+    Kind.FEATURES: "What a feature costs is the difference to everything on, formed within a round. Metrics, routing "
+    "and the revocation check have no switch; the last goes with authentication.",
+    Kind.IDLE: "Read after 8 s of quiet, as the gateway gives a part back after 5 s.",
+}
+"""What a reader has to know of a kind of scenario."""

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.bench import plot, report
+from tests.bench import figures, plot, tables
 from tests.bench.load import Closed, Paced
 from tests.bench.measure import Cpu
 from tests.bench.samples import DIRECT, Cost, Idle, Latency, Outcome, Sample, Used
@@ -26,20 +26,20 @@ NOISY = (cost("gateway", 1, 25), cost("envoy", 1, 50), cost("gateway", 2, 50), c
 
 
 def test_noise_that_hits_all_alike_leaves_the_ratio_alone() -> None:
-    assert report.ratio(NOISY, "gateway", "envoy") == report.Spread(0.5, 0.5, 0.5)
+    assert figures.ratio(NOISY, "gateway", "envoy") == figures.Spread(0.5, 0.5, 0.5)
 
 
 def test_there_is_no_ratio_to_what_was_not_measured() -> None:
-    assert report.ratio(NOISY, "gateway", "haproxy") is None
+    assert figures.ratio(NOISY, "gateway", "haproxy") is None
 
 
 def test_added_latency_is_against_the_upstream_alone_in_the_same_round() -> None:
     samples = [latency(DIRECT, 1, 100), latency("envoy", 1, 150), latency(DIRECT, 2, 200), latency("envoy", 2, 260)]
-    assert report.added(samples, "envoy", lambda sample: sample.load.p50) == report.Spread(55, 50, 60)
+    assert figures.added(samples, "envoy", lambda sample: sample.load.p50) == figures.Spread(55, 50, 60)
 
 
 def test_a_proxy_that_is_not_installed_has_a_row_with_the_command() -> None:
-    text = report.section(Outcome(SCENARIOS["small"], NOISY, {"haproxy": "not installed: `apt-get install haproxy`"}))
+    text = tables.section(Outcome(SCENARIOS["small"], NOISY, {"haproxy": "not installed: `apt-get install haproxy`"}))
     row = next(line for line in text.splitlines() if line.startswith("| haproxy"))
     assert "apt-get install haproxy" in row
     assert row.count("|") == text.splitlines()[0].count("|")
@@ -57,7 +57,7 @@ def test_every_kind_of_scenario_has_a_table_and_a_well_formed_picture(
     scenario: str, samples: tuple[Sample, ...]
 ) -> None:
     outcome = Outcome(SCENARIOS[scenario], samples, {"naive": "did not start: a | b"})
-    rows = report.section(outcome).splitlines()
+    rows = tables.section(outcome).splitlines()
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
     picture = plot.chart(outcome)
     assert picture is not None

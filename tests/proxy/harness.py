@@ -5,11 +5,8 @@ because the wheel is turned by hand, and where two sides must not race, the orig
 """
 
 import asyncio
-import fcntl
 import socket
 import struct
-import termios
-from array import array
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
@@ -366,13 +363,6 @@ class Client:
             await self.send(data[at : at + 1])
             await settle(3)
 
-    async def delivered(self) -> None:
-        """Wait until the kernel has handed over everything that was sent."""
-        left = array("i", [1])
-        while left[0]:
-            fcntl.ioctl(self._socket, termios.TIOCOUTQ, left)
-            await settle(1)
-
     async def read(self, size: int = 65536) -> bytes:
         """Return what has come, at least a byte unless the connection is closed; a broken one raises."""
         async with asyncio.timeout(PATIENCE):
@@ -431,6 +421,20 @@ class Client:
         self._socket.close()
 
 
+class Counting(Downstream):
+    """A client's connection that tells how much of what was sent has come in."""
+
+    __slots__ = ("_house",)
+
+    def __init__(self, house: "House") -> None:
+        super().__init__(house.engine)
+        self._house = house
+
+    def data_received(self, data: bytes) -> None:
+        self._house.taken += len(data)
+        super().data_received(data)
+
+
 class House:
     """The engine and everything around it."""
 
@@ -465,6 +469,8 @@ class House:
         }
         self.load()
         self.address = ("", 0)
+        self.taken = 0
+        """Bytes that have come in from clients."""
         self._clients: list[Client] = []
         self._server: asyncio.Server | None = None
 
@@ -515,7 +521,7 @@ class House:
         for origin in (self.origin, self.second, self.inside):
             await origin.open()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Downstream(self.engine), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: Counting(self), "127.0.0.1", 0)
         self.address = self._server.sockets[0].getsockname()
 
     async def close(self) -> None:

@@ -1,0 +1,82 @@
+"""The run that docs/benchmarks.md is made from: which scenario with which proxies, how often, and all within a time.
+
+Each scenario may use what is left of the time after one round of every later one has been set aside; so a machine that
+is busy costs rounds, not scenarios.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from tests.bench.scenarios import SCENARIOS, Kind, Scenario, Tokens
+from tests.bench.stage import Options
+
+WITHIN = 690.0
+"""Seconds for the whole run."""
+TRIES = 2
+
+
+class Step(NamedTuple):
+    """One scenario of the run."""
+
+    name: str
+    peers: tuple[str, ...] = ("gateway", "haproxy", "envoy")
+    rounds: int = 2
+    seconds: int = 2
+
+    @property
+    def scenario(self) -> Scenario:
+        return SCENARIOS[self.name]
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The proxies it is played with."""
+        return self.scenario.peers or self.peers
+
+
+STEPS = (
+    Step("small", ("nginx", "gateway", "haproxy", "envoy", "envoy-nocache", "nginx-njs", "naive"), rounds=5, seconds=3),
+    Step("features", rounds=3),
+    Step("miss", ("gateway", "haproxy", "envoy", "envoy-nocache"), rounds=3),
+    Step("tls", rounds=3),
+    Step("large-1mib", ("nginx", "gateway", "haproxy", "envoy"), rounds=3),
+    Step("latency", seconds=3),
+    Step("streams", rounds=2),
+    Step("slowloris", rounds=2, seconds=4),
+    Step("idle", rounds=1),
+    Step("large"),
+    Step("post"),
+    Step("mixed"),
+    Step("c1"),
+    Step("c256"),
+    Step("hs256"),
+)
+
+
+def options(step: Step, begun: float, later: Sequence[Step], given: Options) -> Options:
+    """*given* for one step of a run that began at *begun* (monotonic)."""
+    until = begun + WITHIN - sum(least(each) for each in later)
+    return replace(given, rounds=step.rounds, seconds=step.seconds, tries=TRIES, until=until)
+
+
+def least(step: Step) -> float:
+    """About how many seconds the check and one round of *step* take on a quiet machine."""
+    proxies, check = len(step.of), 0.7
+    match step.scenario.kind:
+        case Kind.COST | Kind.FEATURES:
+            signing = 10.0 if step.scenario.tokens is Tokens.FRESH else 0.0
+            return signing + proxies * (check + 2.2 + step.seconds)
+        case Kind.LATENCY:
+            return step.rounds * (step.seconds + 0.5) + proxies * (check + 4.0 + 2.2 + step.seconds)
+        case Kind.IDLE:
+            return proxies * (check + 14.0)
+        case Kind.STREAMS:
+            return proxies * (check + 6.0)
+        case Kind.SLOW:
+            return proxies * (check + 16.0 + 2 * step.seconds)
+
+
+def now() -> float:
+    """The clock of `options`."""
+    return time.monotonic()
