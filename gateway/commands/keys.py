@@ -17,6 +17,8 @@ from gateway.tokens.kept import Kept
 from gateway.tokens.keys import SigningKey, VerifyingKey, expel, kept_in, keyring_in, promote, stage, withdraw
 from gateway.tokens.rotation import oldest_next, published_at
 
+# A key id is base64url and may begin with a dash; it is not an option then.
+_KID_FIRST = {"ignore_unknown_options": True}
 _KID = click.argument("kid")
 
 
@@ -46,7 +48,7 @@ def list_keys(path: Path, output: str) -> None:
     guarded(work)
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @CONFIG
 def generate(path: Path) -> None:
     """Make a next key and publish it; it signs after `gateway keys rotate`, or at its time.
@@ -68,7 +70,7 @@ def generate(path: Path) -> None:
     guarded(work)
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @CONFIG
 @click.option("--now", "at_once", is_flag=True, help="Also when others may not have fetched the new key yet.")
 def rotate(path: Path, at_once: bool) -> None:
@@ -96,7 +98,7 @@ def rotate(path: Path, at_once: bool) -> None:
     guarded(work)
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @CONFIG
 @_KID
 @click.option("--compromised", is_flag=True, help="Somebody else has it: no token signed with it counts any more.")
@@ -126,7 +128,7 @@ def retire(path: Path, kid: str, compromised: bool) -> None:
     guarded(work)
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @CONFIG
 def jwks(path: Path) -> None:
     """Print the public keys, as /.well-known/jwks.json publishes them."""
