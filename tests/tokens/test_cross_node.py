@@ -81,9 +81,9 @@ def _fetch_library() -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        missing("node", "npm cannot fetch jose")
+        pytest.skip("the package registry does not hand out jose")
     if done.returncode != 0:
-        missing("node", "npm cannot fetch jose")
+        pytest.skip("the package registry does not hand out jose")
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
