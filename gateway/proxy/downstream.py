@@ -399,7 +399,8 @@ class Downstream(asyncio.Protocol):
             exchange.start()
         elif isinstance(verdict, Refusal):
             # A byte that no target has (a line feed, say) may mean that somebody else saw the head end there.
-            self._refuse(head, verdict, close=verdict.reason == "target_byte")
+            # Behind a CONNECT one reader sees a tunnel where another sees the next request.
+            self._refuse(head, verdict, close=verdict.reason == "target_byte" or head.method == b"CONNECT")
         elif isinstance(verdict, Pending):
             wheel = self._engine.wheel
             wheel.watch(self, wheel.now + ticks(self._engine.limits.head_timeout))
