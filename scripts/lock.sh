@@ -20,6 +20,6 @@ compile() { # OUTPUT, WHAT...
         --no-emit-find-links --custom-compile-command "make lock" --output-file "$output" "$@"
 }
 
-compile requirements.lock pyproject.toml --extra embedded "$@"
-compile requirements-dev.lock pyproject.toml --extra embedded --group dev --constraint requirements.lock "$@"
+compile requirements.lock pyproject.toml --extra embedded --extra sql "$@"
+compile requirements-dev.lock pyproject.toml --extra embedded --extra sql --group dev --constraint requirements.lock "$@"
 compile requirements-build.lock --group build --constraint requirements-dev.lock "$@"

@@ -70,7 +70,8 @@ class Hash:
 
     def pick(self, fit: Sequence[Candidate], key: bytes) -> int:
         def score(target: Candidate) -> float:
-            digest = hashlib.blake2b(key, key=target.name.encode()[:64], digest_size=8).digest()
+            # The whole name: two that differ only at their ends are two targets all the same.
+            digest = hashlib.blake2b(target.name.encode() + b"\0" + key, digest_size=8).digest()
             # Weighted rendezvous: -weight / ln(u), with u uniform in (0, 1).
             return -target.weight / math.log((int.from_bytes(digest, "big") + 1) / (2**64 + 2))
 

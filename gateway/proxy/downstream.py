@@ -213,6 +213,13 @@ class Downstream(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: of a head, a body, an idle connection, an unread answer, or of the exchange."""
+        try:
+            self._expire()
+        except Exception as error:  # as in data_received; the wheel has others to look after
+            self._engine.fault("downstream", error)
+            self.abort()
+
+    def _expire(self) -> None:
         if self.state == TUNNEL and self.tunnel is not None:
             self.tunnel.expire()
         elif not self.writable or self.state == LINGER:
@@ -517,7 +524,7 @@ class Downstream(asyncio.Protocol):
         """Break the connection: no clean end, so that a cut answer cannot pass for a whole one."""
         self.state = CLOSED
         # An answer to HTTP/1.0 may have no other end than the connection's, so that end must not look like one.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it may be closed already
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 

@@ -20,6 +20,7 @@ from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import BODILESS, CONTINUE, refusal_answer
 from gateway.proxy.engine import Engine, Plan
+from gateway.proxy.frames import CloseCode
 from gateway.proxy.health import Outcome, outcome_of_break, outcome_of_refusal, outcome_of_status
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.wheel import NEVER
@@ -39,6 +40,7 @@ MAX_TRIES = 3
 """Connections a request is written to when upstreams keep closing idle ones under it."""
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
+_EXTENSIONS = b"sec-websocket-extensions"
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 """Methods that say so even when their body is empty (RFC 9110 section 8.6)."""
 
@@ -123,8 +125,13 @@ class Exchange:
 
     def connected_late(self, up: "Upstream") -> None:
         """As `connected`, after a wait that is not to count as the upstream's time."""
-        self._sent_at = self._engine.monotonic()
+        self.waited()
         self.connected(up)
+
+    def waited(self) -> None:
+        """Begin the upstream's time anew: so far it was ours."""
+        self._sent_at = self._engine.monotonic()
+        self._engine.wheel.watch(self._down, self._next_deadline())
 
     def unreachable(self, refusal: Refusal) -> None:
         """The pool's answer to `take` when there is no connection to be had."""
@@ -154,6 +161,8 @@ class Exchange:
                 passed = without_protocols(passed)
                 if shake.protocols:
                     extra += b"Sec-WebSocket-Protocol: " + shake.protocols + b"\r\n"
+        elif fields.upgrade is not None:
+            passed = without_protocols(passed)  # no WebSocket is spoken here, but the offer may hold a token
         if fields.chunked:
             framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
         elif fields.length or head.method in _WITH_BODY:
@@ -285,11 +294,18 @@ class Exchange:
     def switch(self, head: AnswerHead, rest: bytes, up: "Upstream") -> bool:
         """Take a 101; False unless it is the right answer to a handshake that was asked for (safety.md D3, D5)."""
         shake = self.permit.handshake
-        lines = head.rendered.split(b"\r\n")[1:]
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-        if shake is None or head.upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != shake.accept:
+        fields: dict[bytes, list[bytes]] = {}
+        for line in head.rendered.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            fields.setdefault(name.lower(), []).append(value.strip())
+        if shake is None or head.upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != [shake.accept]:
             return False
-        self._first_byte_at = self._engine.monotonic()
+        engine = self._engine
+        verdict = engine.snapshot.gate.admit(self.head, waited=True)
+        if isinstance(verdict, Refusal):
+            self.fail(verdict)  # the session has ended since: nobody would close its tunnel any more
+            return True
+        self._first_byte_at = engine.monotonic()
         self.status = 101
         self.answered = True
         if up.target.health.suspect:
@@ -298,15 +314,20 @@ class Exchange:
         if shake.token is not None and b"sec-websocket-protocol" not in fields:
             # A browser that offered subprotocols wants one chosen; the token itself is never said back.
             answer += b"Sec-WebSocket-Protocol: bearer\r\n"
-        rsv1 = b"permessage-deflate" in fields.get(b"sec-websocket-extensions", b"")
+        # An extension is agreed on when one side has offered it and the other has taken it (RFC 6455 section 9.1).
+        offered = self.head.fields.field(_EXTENSIONS) or b""
+        taken = b",".join(fields.get(_EXTENSIONS, []))
+        rsv1 = b"permessage-deflate" in offered and b"permessage-deflate" in taken
         down = self._down
         down.write(answer + b"X-Request-Id: " + self._request_id + b"\r\n\r\n")
-        tunnel = Tunnel(self._engine, self.plan, self, down, up, rsv1=rsv1)
+        tunnel = Tunnel(engine, self.plan, self, down, up, rsv1=rsv1)
         up.tunnel = tunnel
         up.exchange = None
+        down.begin_tunnel(tunnel)
         if rest:
             tunnel.from_upstream(rest)
-        down.begin_tunnel(tunnel)
+        if engine.draining:
+            tunnel.close(CloseCode.GOING_AWAY, "going away")
         return True
 
     def tunnel_over(self, up: "Upstream", reason: str, bytes_in: int, bytes_out: int) -> None:
@@ -446,7 +467,8 @@ class Exchange:
         elif self.status:
             reason = "idle"
         elif self.up is None:
-            reason = "connect"
+            self.plan.pool.late(self)
+            return
         else:
             reason = "first_byte"
             up = self.up
@@ -469,7 +491,7 @@ class Exchange:
         self._out = []
         self.status = refusal.status
         oauth = self.head.target.startswith(self._engine.snapshot.base_path + b"/")
-        close = self.close_after or not self._body_done
+        close = self.close_after or not self._body_done or self._engine.draining
         answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body)
         self._size_out = len(answer)
         self.answered = True

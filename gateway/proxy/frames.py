@@ -12,6 +12,8 @@ from gateway.errors import GatewayError
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _CONTROL = frozenset((_CLOSE, _PING, _PONG))
 _DATA = frozenset((_CONTINUATION, _TEXT, _BINARY))
+_MAX_FRAGMENTS = 64 * 1024
+"""Frames of one message: empty ones add nothing to its size, but cost whoever puts it together."""
 
 
 class CloseCode(Enum):
@@ -30,12 +32,14 @@ class FrameError(GatewayError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.sound = 0
+        """How many bytes of what was walked belong to the frames before it."""
 
 
 class Frames:
     """One direction of a tunnel."""
 
-    __slots__ = ("_head", "_in_message", "_left", "_masked", "_max", "_rsv1", "_size", "closed")
+    __slots__ = ("_fragments", "_head", "_in_message", "_left", "_masked", "_max", "_rsv1", "_size", "closed")
 
     def __init__(self, *, masked: bool, rsv1: bool, max_message: int) -> None:
         """*masked*: what this side must do; *rsv1*: an extension that uses the bit was agreed on."""
@@ -45,6 +49,7 @@ class Frames:
         self._head = b""
         self._left = 0
         self._size = 0
+        self._fragments = 0
         self._in_message = False
         self.closed = False
         """A close frame has passed."""
@@ -65,12 +70,25 @@ class Frames:
                 continue
             take = min(size - at, 14 - len(self._head))
             head = self._head + data[at : at + take]
-            length = self._frame(head)
+            try:
+                length = self._frame(head)
+            except FrameError as error:
+                error.sound = at
+                raise
             if length is None:
                 self._head = head
                 return
             at += length - len(self._head)
             self._head = b""
+
+    def rest(self, data: bytes) -> int:
+        """Follow *data* to the end of the frame that is under way only; return how many bytes that takes."""
+        at = 0
+        while at < len(data) and not self.at_boundary:
+            step = min(self._left, len(data) - at) if self._left else 1  # of a head, who knows how much is missing
+            self.walk(data[at : at + step])
+            at += step
+        return at
 
     def _frame(self, head: bytes) -> int | None:
         """Take the frame head that *head* begins with; return its length, or None when it is not whole yet."""
@@ -86,6 +104,8 @@ class Frames:
             payload = struct.unpack_from(">H", head, 2)[0]
         elif short == 127:
             payload = struct.unpack_from(">Q", head, 2)[0]
+        if payload >> 63 or (short == 126 and payload < 126) or (short == 127 and payload < 1 << 16):
+            raise FrameError(CloseCode.PROTOCOL_ERROR, "length")  # only the shortest form is one
         self._judge(opcode, payload, final=final, rsv=rsv, masked=masked)
         self._left = payload
         return length
@@ -93,7 +113,8 @@ class Frames:
     def _judge(self, opcode: int, payload: int, *, final: bool, rsv: int, masked: bool) -> None:
         if masked is not self._masked:
             raise FrameError(CloseCode.PROTOCOL_ERROR, "masking")
-        if rsv and not (rsv == 0x40 and self._rsv1):
+        # RSV1 marks the first frame of a compressed message, and no other (RFC 7692 section 6).
+        if rsv and not (rsv == 0x40 and self._rsv1 and opcode in (_TEXT, _BINARY)):
             raise FrameError(CloseCode.PROTOCOL_ERROR, "reserved bits")
         if opcode in _CONTROL:
             if not final or payload > 125:
@@ -102,9 +123,12 @@ class Frames:
             return
         if opcode not in _DATA or (opcode == _CONTINUATION) is not self._in_message:
             raise FrameError(CloseCode.PROTOCOL_ERROR, "opcode")
-        self._size = payload + (self._size if self._in_message else 0)
+        if not self._in_message:
+            self._size = self._fragments = 0
+        self._size += payload
+        self._fragments += 1
         self._in_message = not final
-        if self._size > self._max:
+        if self._size > self._max or self._fragments > _MAX_FRAGMENTS:
             raise FrameError(CloseCode.TOO_BIG, "message")
 
 

@@ -24,6 +24,7 @@ MAX_TRAILERS = 8 * 1024
 # chunk-size is hex digits only: no sign, no 0x, no blanks (RFC 9112 section 7.1). 15 digits stay below 2**60.
 # An extension may not hold a bare CR or LF, quoted or not (CVE-2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -94,6 +95,11 @@ class Chunked:
                 at += take
                 if self._left == 0:
                     self._state = self._DATA_END
+                    # The usual case in one step: the end of this chunk and the size of the next, without extensions.
+                    if (plain := _PLAIN.match(data, at)) is not None:
+                        at = plain.end()
+                        self._spend(at - plain.start())
+                        self._next_chunk(plain[1])
                 continue
             end = data.find(b"\n", at)
             line = self._line + data[at : end if end >= 0 else size]
@@ -123,8 +129,7 @@ class Chunked:
             match = _SIZE_LINE.fullmatch(line)
             if match is None:
                 raise FramingError("bad chunk size")
-            self._left = int(match[1], 16)
-            self._state = self._DATA if self._left else self._TRAILERS
+            self._next_chunk(match[1])
         elif not line:
             return True
         else:
@@ -134,6 +139,10 @@ class Chunked:
             if _TRAILER.fullmatch(line) is None:
                 raise FramingError("bad trailer")
         return False
+
+    def _next_chunk(self, size: bytes) -> None:
+        self._left = int(size, 16)
+        self._state = self._DATA if self._left else self._TRAILERS
 
     def _spend(self, size: int) -> None:
         self._credit -= size

@@ -6,6 +6,7 @@ and that is the path nearly every request goes.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,9 @@ from gateway.proxy.exchange import Exchange
 from gateway.proxy.health import Outcome, TargetHealth, UpstreamHealth
 from gateway.proxy.upstream import Upstream
 from gateway.proxy.wheel import ticks
+
+OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""Errors of connecting that say nothing about the target: this process or machine has run out of something."""
 
 
 class Link(Protocol):
@@ -123,7 +127,7 @@ class Pool:
                 retry_after = self.health.retry_after(self._engine.monotonic())
                 exchange.unreachable(refuse("no_healthy_target", "all_out", retry_after=retry_after))
                 return
-        if self._max_inflight is not None and sum(each.inflight for each in self.targets) >= self._max_inflight:
+        if self._max_inflight is not None and self._in_work() >= self._max_inflight:
             exchange.unreachable(refuse("overloaded", "max_inflight", retry_after=1))
             return
         idle = target.idle
@@ -161,9 +165,20 @@ class Pool:
     def forget(self, exchange: Exchange) -> None:
         """*exchange* does not want a connection any more."""
         self._queue.pop(exchange, None)
-        task = self._tasks.pop(exchange, None)
-        if task is not None:
-            task.cancel()
+        target = self._give_up(exchange)
+        if target is not None:
+            self.judge(exchange, target, Outcome.NOTHING)
+            self._serve_queue()
+
+    def late(self, exchange: Exchange) -> None:
+        """*exchange* has waited as long as it may: for its connection to be made, or for its turn."""
+        self._queue.pop(exchange, None)
+        target = self._give_up(exchange)
+        if target is None:
+            exchange.unreachable(refuse("overloaded", "queue_wait", retry_after=1))
+        else:
+            self._failed(exchange, target, TimeoutError())
+            self._serve_queue()
 
     def sweep(self) -> None:
         """Close idle connections whose time is over, and let the retry budget's window slide."""
@@ -176,12 +191,16 @@ class Pool:
 
     def close(self) -> None:
         """Close every idle connection and give up on those in the making."""
+        self._queue.clear()
         for task in self._tasks.values():
             task.cancel()
         for target in self.targets:
             for up in target.idle:
                 up.discard()
             target.idle.clear()
+
+    def _in_work(self) -> int:
+        return sum(target.inflight for target in self.targets) + len(self._queue)
 
     def _pick(self, exchange: Exchange) -> Target | None:
         now = self._engine.monotonic()
@@ -207,51 +226,74 @@ class Pool:
             target.health.begin(exchange, self._engine.monotonic())
         self._open += 1
         target.open += 1
-        task = asyncio.get_running_loop().create_task(self._connect(exchange, target))
-        self._tasks[exchange] = task
+        target.inflight += 1  # from now on, or a target that is slow to connect would look like one with nothing to do
+        exchange.target = target
+        self._tasks[exchange] = asyncio.get_running_loop().create_task(self._connect(exchange, target))
 
     async def _connect(self, exchange: Exchange, target: Target) -> None:
+        failure: BaseException
         try:
             async with asyncio.timeout(exchange.plan.connect):
                 up = await target.connect(target)
-        except (OSError, TimeoutError) as error:
-            self._open -= 1
-            target.open -= 1
-            if self._tasks.pop(exchange, None) is not None:
-                self._failed(exchange, target, error)
-            self._serve_queue()
-            return
         except BaseException as error:
-            self._open -= 1
-            target.open -= 1
-            self._tasks.pop(exchange, None)
-            self.judge(exchange, target, Outcome.NOTHING)
+            failure = error
+        else:
+            del self._tasks[exchange]
+            exchange.connected_late(up)
+            return
+        # Who was given up is no longer here, and may even be here again, by another task.
+        if self._tasks.get(exchange) is asyncio.current_task():
+            self._unmade(exchange, target)
+            self._failed(exchange, target, failure)
             self._serve_queue()
+        if not isinstance(failure, Exception):
+            raise failure
+
+    def _give_up(self, exchange: Exchange) -> Target | None:
+        """Stop connecting for *exchange*; return the target, or None when it was not being connected to any."""
+        task = self._tasks.get(exchange)
+        if task is None:
+            return None
+        # Counted here, since a task that is cancelled before its first step never runs at all.
+        task.cancel()
+        assert exchange.target is not None
+        self._unmade(exchange, exchange.target)
+        return exchange.target
+
+    def _unmade(self, exchange: Exchange, target: Target) -> None:
+        del self._tasks[exchange]
+        self._open -= 1
+        target.open -= 1
+        target.inflight -= 1
+
+    def _failed(self, exchange: Exchange, target: Target, error: BaseException) -> None:
+        """Nothing was sent, so another target may be asked whatever the method."""
+        if isinstance(error, OSError) and error.errno in OURS:
+            # No target can do anything about it, and no other one would be reached.
+            self.judge(exchange, target, Outcome.NOTHING)
+            exchange.unreachable(refuse("overloaded", "descriptors", retry_after=1))
+            return
+        if not isinstance(error, OSError):  # TimeoutError is one
+            self.judge(exchange, target, Outcome.NOTHING)
             if isinstance(error, Exception):
                 self._engine.fault("connect", error)
                 exchange.unreachable(refuse("internal_error", "connect"))
-                return
-            raise
-        self._tasks.pop(exchange, None)
-        target.inflight += 1
-        exchange.connected_late(up)
-
-    def _failed(self, exchange: Exchange, target: Target, error: Exception) -> None:
-        """Nothing was sent, so another target may be asked whatever the method."""
+            return
         self.judge(exchange, target, Outcome.FAILURE)
         exchange.refused_by += (target.name,)
         if len(exchange.refused_by) < len(self.targets) and exchange.may_ask_another("connect_error"):
-            self.take(exchange)
+            exchange.start()
             return
-        exchange.target = target
-        reason = "connect_timeout" if isinstance(error, TimeoutError) else "connect_refused"
-        code = "upstream_timeout" if isinstance(error, TimeoutError) else "upstream_unreachable"
-        exchange.unreachable(refuse(code, reason))
+        if isinstance(error, TimeoutError):
+            exchange.unreachable(refuse("upstream_timeout", "connect_timeout"))
+        else:
+            exchange.unreachable(refuse("upstream_unreachable", "connect_refused"))
 
     def _serve_queue(self) -> None:
         exchange = next(iter(self._queue), None)
         if exchange is not None:
             del self._queue[exchange]
+            exchange.waited()
             self.take(exchange)
 
     def _evict(self) -> bool:

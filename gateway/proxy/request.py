@@ -30,6 +30,8 @@ from gateway.proxy.names import (
 
 DIGITS = re.compile(rb"[0-9]{1,18}")
 """Exactly this is a Content-Length: a second reader could take a list, a sign or a blank differently."""
+MAX_OPTIONS = 64
+"""Options in the Connection fields of one request: each costs a look at every other field."""
 _OPTION = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -91,6 +93,8 @@ def _cookie(fields: Fields, value: bytes, _minor: int) -> Refusal | None:
 
 
 def _connection(fields: Fields, value: bytes, _minor: int) -> Refusal | None:
+    if value.count(b",") + len(fields.named) >= MAX_OPTIONS:
+        return refuse("bad_request", "connection_options")
     options = [option.strip(b" \t") for option in value.lower().split(b",")]
     for option in options:
         if option and _OPTION.fullmatch(option) is None:
@@ -143,7 +147,8 @@ _RARE = {
 def without(passed: list[bytes], named: tuple[bytes, ...]) -> list[bytes]:
     """Return *passed* (name, b": ", value, CRLF, …) less the fields that Connection named: they were for this hop."""
     kept: list[bytes] = []
+    gone = frozenset(named)
     for i in range(0, len(passed), 4):
-        if passed[i].lower() not in named:
+        if passed[i].lower() not in gone:
             kept += passed[i : i + 4]
     return kept

@@ -10,9 +10,10 @@ import ssl
 from collections.abc import Callable, Iterable
 
 from gateway.errors import ConfigError
-from gateway.proxy.downstream import IDLE, Downstream
+from gateway.proxy.downstream import IDLE, LINGER_SECONDS, Downstream
 from gateway.proxy.engine import Engine
 from gateway.proxy.frames import CloseCode
+from gateway.proxy.keepalive import stay_alive
 from gateway.proxy.pool import Pool
 from gateway.proxy.wheel import TICK
 
@@ -47,10 +48,19 @@ class Server:
         secure = tls is not None
         try:
             server = await asyncio.get_running_loop().create_server(
-                lambda: Downstream(engine, secure=secure), host, port, ssl=tls, backlog=BACKLOG
+                lambda: Downstream(engine, secure=secure),
+                host,
+                port,
+                ssl=tls,
+                backlog=BACKLOG,
+                # Before the handshake there is no connection yet that the wheel could end.
+                ssl_handshake_timeout=engine.limits.head_timeout if secure else None,
+                ssl_shutdown_timeout=LINGER_SECONDS if secure else None,
             )
         except OSError as error:
             raise ConfigError(f"server.listen: cannot listen on {host}:{port}: {_why(error)}") from error
+        for sock in server.sockets:
+            stay_alive(sock)  # what is accepted inherits it
         self._listeners.append(server)
         if self._timer is None:
             self._turn()

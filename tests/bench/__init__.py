@@ -7,5 +7,8 @@ scenarios   what is sent            tokens      the keys and the signed tokens
 peers/      one file per proxy      processes   start pinned, wait ready, end by id
 load        wrk and h2load          measure     processor time, memory, noise of others
 check       does it enforce at all  idle        many quiet keep-alive connections
-runner      rounds, interleaved     report, plot  the answer
+plays       each kind of scenario   stage       rounds, interleaved
+streams     long bodies             slowloris   heads that never end (slow: the attacker)
+full        the run for the docs    goals       targets beside figures
+report, tables, figures, plot       the answer
 """

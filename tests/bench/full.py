@@ -15,6 +15,8 @@ from tests.bench.stage import Options
 WITHIN = 690.0
 """Seconds for the whole run."""
 TRIES = 2
+PATIENCE = 2.0
+"""Seconds to wait for quiet cores before a load: dozens of long waits would eat the time."""
 
 
 class Step(NamedTuple):
@@ -56,8 +58,9 @@ STEPS = (
 
 def options(step: Step, begun: float, later: Sequence[Step], given: Options) -> Options:
     """*given* for one step of a run that began at *begun* (monotonic)."""
+    patience = min(given.patience, PATIENCE)
     until = begun + WITHIN - sum(least(each) for each in later)
-    return replace(given, rounds=step.rounds, seconds=step.seconds, tries=TRIES, until=until)
+    return replace(given, rounds=step.rounds, seconds=step.seconds, tries=TRIES, patience=patience, until=until)
 
 
 def least(step: Step) -> float:

@@ -4,10 +4,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.bench import figures, plot, tables
+from tests.bench import figures, goals, plot, report, tables
 from tests.bench.load import Closed, Paced
 from tests.bench.measure import Cpu
-from tests.bench.samples import DIRECT, Cost, Idle, Latency, Outcome, Sample, Used
+from tests.bench.samples import DIRECT, Cost, Flow, Idle, Latency, Outcome, Sample, Slow, Streams, Used
 from tests.bench.scenarios import SCENARIOS
 
 
@@ -19,6 +19,15 @@ def cost(peer: str, number: int, microseconds: float) -> Cost:
 
 def latency(peer: str, number: int, p50: float) -> Latency:
     return Latency(peer, number, 10.0, Paced(10, 0, 1.0, p50, p50 * 2, p50 * 3), Used(1.0, Cpu(), 0.0, 0.0))
+
+
+def slow(peer: str, number: int, alone: float, beside: float) -> Slow:
+    return Slow(peer, number, Paced(10, 0, 1.0, 1, alone, alone), Paced(10, 0, 1.0, 1, beside, beside), 5000, 3)
+
+
+def streams(peer: str, number: int, rate: float, peak: int) -> Streams:
+    flow = Flow(1000, Used(1000 / rate, Cpu(1e-6, 0.0), 0.0, 0.0), 0, 0, peak)
+    return Streams(peer, number, flow, flow)
 
 
 # The machine was twice as slow in the second round, for everybody.
@@ -50,6 +59,9 @@ def test_a_proxy_that_is_not_installed_has_a_row_with_the_command() -> None:
     [
         pytest.param("small", NOISY, id="cost"),
         pytest.param("latency", (latency(DIRECT, 1, 100), latency("envoy", 1, 150)), id="latency"),
+        pytest.param("streams", (streams("gateway", 1, 10.0, 5), streams("nginx", 1, 10.0, 5)), id="streams"),
+        pytest.param("slowloris", (slow("gateway", 1, 100, 150),), id="slowloris"),
+        pytest.param("features", (cost("gateway", 1, 25), cost("gateway-nolog", 1, 20)), id="features"),
         pytest.param("idle", (Idle("envoy", 1, 10, 0, 10_240), Idle("gateway", 1, 10, 0, 2048)), id="idle"),
     ],
 )
@@ -68,3 +80,45 @@ def test_every_kind_of_scenario_has_a_table_and_a_well_formed_picture(
 
 def test_nothing_measured_gives_no_picture() -> None:
     assert plot.chart(Outcome(SCENARIOS["small"], (), {"envoy": "not installed"})) is None
+
+
+def test_what_a_feature_costs_is_the_difference_to_everything_on() -> None:
+    samples = (
+        cost("gateway", 1, 25),
+        cost("gateway-nolog", 1, 20),
+        cost("gateway", 2, 50),
+        cost("gateway-nolog", 2, 41),
+    )
+    text = tables.section(Outcome(SCENARIOS["features"], samples, {}))
+    assert "7.0 (5.0-9.0)" in next(line for line in text.splitlines() if "gateway-nolog" in line)
+
+
+def judged(*outcomes: Outcome) -> dict[str, tuple[str, ...]]:
+    return {row[1]: row[2:] for row in goals.rows({outcome.scenario.name: outcome for outcome in outcomes})}
+
+
+def test_a_goal_says_target_measured_and_met() -> None:
+    found = judged(
+        Outcome(SCENARIOS["small"], NOISY, {}), Outcome(SCENARIOS["slowloris"], (slow("gateway", 1, 1, 3),), {})
+    )
+    assert found["CPU per small GET ÷ Envoy with JWT cache"] == ("≤ 0.70 (goal 0.60)", "0.50", "yes")
+    assert found["p99 beside 5,000 slow heads ÷ p99 alone"] == ("≤ 2", "3.00", "**no**")
+
+
+def test_growth_is_judged_by_the_worst_round_and_throughput_beside_nginx() -> None:
+    samples = (
+        streams("gateway", 1, 60.0, 10**6),
+        streams("nginx", 1, 100.0, 0),
+        streams("gateway", 2, 60.0, 80 * 10**6),
+        streams("nginx", 2, 100.0, 0),
+    )
+    found = judged(Outcome(SCENARIOS["streams"], samples, {}))
+    assert found["growth over 1 GB up and 1 GB down, MB, worst round"][-1] == "**no**"
+    assert found["throughput down ÷ nginx"] == ("≥ 0.5", "0.60", "yes")
+
+
+def test_a_scenario_that_failed_has_its_reason_in_the_report_and_no_goal_is_met_by_it() -> None:
+    broken = Outcome(SCENARIOS["streams"], (), {"gateway": "Failed: it broke"})
+    text = report.markdown([broken], machine={}, command="again", plots={}, with_goals=True)
+    assert "Failed: it broke" in text
+    assert {row[-1] for row in judged(broken).values()} == {"-"}

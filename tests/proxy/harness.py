@@ -31,7 +31,7 @@ from gateway.tokens.secrets import Secrets
 from gateway.tokens.verify import Identity, Invalid
 from tests.proxy.strict import Answer, Request, head_is_whole, read_answer, read_request
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds until a test that waits for something is given up; never waited for when the test passes."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OWN_ORIGIN = b"https://gw.test"
@@ -84,6 +84,8 @@ class Tokens:
 
     def check(self, token: bytes, now: float) -> Verified | Invalid:
         self.asked.append(token)
+        if token.startswith(b"forged"):
+            return Invalid("token_invalid", "signature")
         return self.known.get(token, Invalid("token_invalid", "malformed"))
 
     def remembers(self, token: bytes) -> bool:
@@ -580,6 +582,16 @@ class House:
     def record(self) -> Record:
         """The last record."""
         return self.records[-1]
+
+    @property
+    def client_is_full(self) -> bool:
+        """Whether the only client has more to read than it does read."""
+        return bool(self.engine.connections) and not self.downstream.writable
+
+    @property
+    def client_is_held(self) -> bool:
+        """Whether the only client is not read from."""
+        return bool(self.engine.connections) and self.downstream._paused
 
     @property
     def upstream(self) -> Upstream:

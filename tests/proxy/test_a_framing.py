@@ -4,6 +4,10 @@ Refused means: an answer of 4xx, the connection closed where framing is in doubt
 """
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from gateway.proxy.engine import Limits
 from gateway.proxy.framing import MAX_FRAMING, MAX_TRAILERS, Chunked
 from tests.proxy.harness import OK, House, chunked, get, house, post, settle, until
 
+ROOT = Path(__file__).parents[2]
 SMUGGLED = get("/api/smuggled", token="good")
 
 
@@ -363,7 +368,7 @@ async def test_a14_answers_that_the_client_does_not_read_stop_its_pipeline(house
     """Refusals need no upstream, so only the client's own reading can pace them."""
     client = await house.client(receive_buffer=4096)
     flood = asyncio.create_task(client.send(get("/nowhere") * 400_000))
-    await until(lambda: not house.downstream.writable)
+    await until(lambda: house.client_is_full)
     await settle(200)
     waiting = house.downstream.transport.get_write_buffer_size()
     assert waiting < 256 * 1024
@@ -450,6 +455,22 @@ async def test_a16_the_target_is_bounded_by_itself(house: House) -> None:
     assert (await house.ask(get("/public/" + "x" * (8192 - 8)))).status == 200
     answer = await house.refusal(get("/public/" + "x" * (8193 - 8)), closes=True)
     assert (answer.status, answer.code) == (414, "url_too_long")
+
+
+@pytest.mark.xfail(strict=True, reason="nothing looks at which parser aiohttp has loaded")
+def test_a17_without_aiohttps_c_parser_the_gateway_does_not_start() -> None:
+    """The pure-Python one reads a chunk extension as a second request (CVE-2024-52304 is its kind)."""
+    environ = {**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "check", "-c", "gateway.yaml"],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert b"aiohttp" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,15 @@ async def test_c3_several_connection_fields_are_one_list(house: House) -> None:
     assert (seen.values("x-a"), seen.values("x-b"), seen.values("x-c")) == ([], [], [b"3"])
 
 
+async def test_c3_what_connection_names_is_bounded(house: House) -> None:
+    """Each name costs a look at every field: thousands of them would make one request as dear as a thousand."""
+    names = [f"X-{number}" for number in range(63)]
+    assert (await house.ask(get(headers={"Connection": ", ".join(names)}))).status == 200
+    assert (await house.refusal(get(headers={"Connection": "a," * 10_000}), closes=True)).status == 400
+    several = "".join(f"Connection: {name}\r\n" for name in (*names, "X-64", "X-65"))
+    assert (await house.refusal(get(headers=several), closes=True)).status == 400
+
+
 @pytest.mark.parametrize("option", ["Content-Length", "Host", "Authorization", "Cookie", "Transfer-Encoding"])
 async def test_c3_connection_does_not_change_what_has_been_understood(house: House, option: str) -> None:
     await house.ask(post("/token/x", headers=f"Connection: {option}\r\nCookie: a=b\r\n", token="good"))

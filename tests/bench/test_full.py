@@ -1,0 +1,79 @@
+"""The full run fits its time, the attacker is heard right, and long bodies are counted to the byte."""
+
+import socket
+
+import pytest
+
+from tests.bench import full, goals, machine, slow, slowloris, streams
+from tests.bench.peers import KNOWN
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.stage import Options
+
+
+def test_every_step_names_known_proxies_and_every_goal_a_step() -> None:
+    steps = {step.name: step for step in full.STEPS}
+    assert set(steps) <= set(SCENARIOS)
+    assert {name for step in full.STEPS for name in step.of} <= set(KNOWN)
+    assert {goal.scenario for goal in goals.GOALS} <= set(steps)
+
+
+def test_one_round_of_everything_fits_into_the_time() -> None:
+    assert sum(full.least(step) for step in full.STEPS) < full.WITHIN
+
+
+def test_the_last_step_may_use_all_that_is_left_and_earlier_ones_leave_room() -> None:
+    given = Options(patience=10.0)
+    first = full.options(full.STEPS[0], 100.0, full.STEPS[1:], given)
+    last = full.options(full.STEPS[-1], 100.0, (), given)
+    assert last.until == 100.0 + full.WITHIN
+    assert first.until < last.until
+    assert (first.rounds, first.seconds) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("configured", "compiled", "said"),
+    [
+        pytest.param("'--enable-shared'", "-O3", "PGO: no, LTO: no", id="neither"),
+        pytest.param("'--enable-optimizations' '--with-lto'", "-O3", "PGO: yes, LTO: yes", id="configured"),
+        pytest.param("", "-fprofile-use -flto=auto", "PGO: yes, LTO: yes", id="compiled"),
+    ],
+)
+def test_the_build_record_tells_how_an_interpreter_was_optimised(configured: str, compiled: str, said: str) -> None:
+    assert machine.optimisations(configured, compiled).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("printed", "progress"),
+    [
+        pytest.param("", (0, 0), id="nothing yet"),
+        pytest.param("10 0\n5000 7\n", (5000, 7), id="last line"),
+        pytest.param("10 0\n5000 7\n50", (5000, 7), id="half a line"),
+    ],
+)
+def test_the_attacker_is_believed_by_its_last_complete_line(printed: str, progress: tuple[int, int]) -> None:
+    assert slowloris.progress(printed) == progress
+
+
+def test_a_slow_connection_that_was_closed_is_counted_and_opened_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        attack = slow.Attack(server.getsockname()[1], 1)
+        attack.open(5)
+        victim, _ = server.accept()
+        with victim:
+            victim.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+            attack.step(1)
+        again, _ = server.accept()
+        with again:
+            assert (attack.held, attack.refused) == (1, 1)
+        attack.close()
+
+
+def test_the_sink_counts_an_upload_to_the_byte() -> None:
+    with streams.Sink() as sink:
+        assert streams.upload(sink.port, "token", 300_001) == 300_001
+        assert sink.received == 300_001
+
+
+def test_a_message_without_length_is_not_guessed_at() -> None:
+    with pytest.raises(ConnectionError):
+        streams.content_length(b"HTTP/1.1 200 OK\r\nServer: x")
