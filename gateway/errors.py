@@ -33,6 +33,8 @@ class Code(NamedTuple):
     """The `error` of the OAuth form used below `/auth`."""
     bearer: str | None = None
     """The `error` of the `WWW-Authenticate: Bearer` challenge; "" asks for a challenge without error (RFC 6750 3.1)."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields that always come with it."""
 
 
 _C, _G, _U, _S = Source.CLIENT, Source.GATEWAY, Source.UPSTREAM, Source.STORE
@@ -119,7 +121,15 @@ CODES: dict[str, Code] = {
         Code("url_too_long", 414, "URI Too Long", "The request target is too long.", _C),
         Code("unsupported_media_type", 415, "Unsupported Media Type", "The content type is not supported here.", _C),
         Code("expectation_failed", 417, "Expectation Failed", "The expectation cannot be met.", _C),
-        Code("upgrade_required", 426, "Upgrade Required", "WebSocket version 13 is required.", _C),
+        Code(
+            "upgrade_required",
+            426,
+            "Upgrade Required",
+            "WebSocket version 13 is required.",
+            _C,
+            # RFC 9110 sections 15.5.22 and 7.8, RFC 6455 section 4.4.
+            headers=(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+        ),
         Code("rate_limited", 429, "Too Many Requests", "Too many requests; try again later.", _C, "slow_down"),
         Code("head_too_large", 431, "Request Header Fields Too Large", "The request head is too large.", _C),
         Code("internal_error", 500, "Internal Server Error", "The gateway failed.", _G, "server_error"),
@@ -239,7 +249,7 @@ def oauth_error(refusal: Refusal, request_id: str) -> bytes:
 def extra_headers(refusal: Refusal, realm: str = "gateway") -> list[tuple[str, str]]:
     """Return the headers a refusal carries beside its body: challenge, Allow, Retry-After and the code itself."""
     code = refusal.code
-    headers = [("X-Gateway-Error", code.name)]
+    headers = [("X-Gateway-Error", code.name), *code.headers]
     if code.bearer is not None:
         challenge = f'Bearer realm="{realm}"'
         if code.bearer:

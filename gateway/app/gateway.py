@@ -32,7 +32,7 @@ from gateway.config.routes import route_table
 from gateway.config.trusted import trusted_issuers
 from gateway.config.users import load_users
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
-from gateway.endpoints.application import SERVER_LIMITS, application
+from gateway.endpoints.application import SERVER_LIMITS, application, require_compiled_parser
 from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.inside import Doorkeeper, Inside
 from gateway.endpoints.services import Services
@@ -118,6 +118,7 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
+        require_compiled_parser()
         self.store = store = await self._open_store()
         self.engine = engine(self.config, self.clock, self.sight)
         self.sessions = sessions(

@@ -6,7 +6,7 @@ none by aiohttp; `SERVER_LIMITS` is what its server must be told to stay out of 
 
 from typing import TypedDict
 
-from aiohttp import web
+from aiohttp import http_parser, web
 
 from gateway.endpoints.answers import guard
 from gateway.endpoints.bodies import MAX_BODY
@@ -16,6 +16,7 @@ from gateway.endpoints.refresh import refresh
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
 from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata
+from gateway.errors import ConfigError
 
 
 class ServerLimits(TypedDict):
@@ -28,6 +29,21 @@ class ServerLimits(TypedDict):
 
 # Far above anything the downstream connection lets pass, whatever the operator configures there.
 SERVER_LIMITS = ServerLimits(max_line_size=1024 * 1024, max_field_size=1024 * 1024, max_headers=10_000)
+
+
+def require_compiled_parser() -> None:
+    """Make sure that aiohttp reads HTTP with its compiled parser (safety.md A17).
+
+    The one in Python reads some chunk extensions as a second request (CVE-2024-52304 and its kind).
+
+    Raises:
+        ConfigError: it does not; AIOHTTP_NO_EXTENSIONS is set, or aiohttp was built without it.
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise ConfigError(
+            "aiohttp has loaded its HTTP parser in Python, which is not safe: unset AIOHTTP_NO_EXTENSIONS, "
+            "or install aiohttp from a wheel"
+        )
 
 
 def application(services: Services) -> web.Application:

@@ -55,7 +55,7 @@ def refusal_answer(
     ]
     if close:
         lines.append("Connection: close")
-    head = _line(refusal.status, _phrase(refusal.status)) + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    head = _line(refusal.status, refusal.code.title.encode()) + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
     return head if bodiless else head + body
 
 

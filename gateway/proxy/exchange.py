@@ -78,6 +78,7 @@ class Exchange:
         self.plan = plan
         self._request_id = next(engine.request_ids)
         self._sent_at = self._started = engine.monotonic()
+        plan.pool.retries.requests += 1  # here, since it is one request however often it is tried
         fields = head.fields
         if fields.close:
             self.close_after = True

@@ -119,7 +119,6 @@ class Pool:
 
     def take(self, exchange: Exchange, *, fresh: bool = False) -> None:
         """Give *exchange* a connection, now or later, by `connected` or `unreachable`; *fresh* forbids an idle one."""
-        self.retries.requests += 1
         target = self._only
         if target is None or target.health.suspect:
             target = self._pick(exchange)

@@ -103,7 +103,8 @@ class Upstream(asyncio.Protocol):
                 self._take_heads(exchange, self._buffer + data if self._buffer else data)
             else:
                 self._take_body(exchange, self._body, data)
-                exchange.activity()
+                if self.exchange is exchange:
+                    exchange.activity()
         except Exception as error:  # a bug must end this exchange, not the loop
             self._engine.fault("upstream", error)
             exchange.broken("fault", stale=False)

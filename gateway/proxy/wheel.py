@@ -5,6 +5,7 @@ bucket it sits in comes up; if the deadline has moved away meanwhile, the thing 
 deadline later, which happens with every request, costs nothing.
 """
 
+import math
 from typing import Protocol
 
 TICK = 0.25
@@ -24,8 +25,11 @@ class Watched(Protocol):
 
 
 def ticks(seconds: float | None) -> int:
-    """Return *seconds* in ticks, at least one; None is for ever."""
-    return NEVER if seconds is None else max(1, round(seconds / TICK))
+    """Return *seconds* in ticks; None is for ever.
+
+    Never too few: the running tick has begun up to TICK ago and does not count.
+    """
+    return NEVER if seconds is None else math.ceil(seconds / TICK) + 1
 
 
 class Wheel:

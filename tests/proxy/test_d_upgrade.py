@@ -100,7 +100,6 @@ async def test_d4_a_broken_handshake_is_refused_here(house: House, headers: str,
     assert answer.status == status
 
 
-@pytest.mark.xfail(strict=True, reason="errors.extra_headers does not know what 426 must say")
 async def test_d4_who_speaks_another_version_is_told_ours(house: House) -> None:
     """RFC 9110 section 15.5.22 and RFC 6455 section 4.4."""
     answer = await house.refusal(get("/ws/x", f"{ASKED}{KEY}Sec-WebSocket-Version: 8\r\n", token="good"))

@@ -420,6 +420,13 @@ async def test_retries_are_a_share_of_the_requests() -> None:
         assert statuses == {200: 50 + here.pool.retried, 502: 50 - here.pool.retried}
 
 
+async def test_one_request_counts_once_however_often_it_is_tried() -> None:
+    """The budget is a share of what clients ask, so what the gateway repeats must not make it larger."""
+    async with targets(3, way=refusing(0, 1), retry=Retry(2)) as here:
+        assert await here.ask() == [200]
+        assert here.pool.retries.requests == 1
+
+
 async def test_a_budget_of_nothing_allows_nothing() -> None:
     async with targets(2, way=refusing(0), percent=0) as here:
         assert await here.ask(times=2) == [502, 200]
