@@ -423,6 +423,7 @@ async def test_retries_are_a_share_of_the_requests() -> None:
 async def test_one_request_counts_once_however_often_it_is_tried() -> None:
     """The budget is a share of what clients ask, so what the gateway repeats must not make it larger."""
     async with targets(3, way=refusing(0, 1), retry=Retry(2)) as here:
+        here.pool.sweep()  # the window begins now
         assert await here.ask() == [200]
         budget = here.pool.retries
         assert budget.requests + sum(requests for requests, _ in budget._slots) == 1
