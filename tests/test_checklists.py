@@ -1,8 +1,8 @@
 """Every numbered statement about safety has a test that names it.
 
-A statement is a letter and a number (A1 to G9: what a gateway must refuse, survive and hold) or a number alone (the
-checklist of login, tokens and sessions). A test names the ones it shows at the front of its name, as in
-`test_a4_only_chunked_once` or `test_b3_b8_encoded_separators`, or, where that reads badly, by `@pytest.mark.item`:
+A statement is a letter and a number (A1 to G9: what a gateway must refuse), a number alone (the checklist of login,
+tokens and sessions), or a few words (a fault that it must survive). A test names the ones it shows at the front of its
+name, as in `test_a4_only_chunked_once` or `test_b3_b8_encoded_separators`, or, where that reads badly, by a mark:
 
     @pytest.mark.item("E3", 1)
     def test_alg_none_in_any_spelling_is_refused(...): ...
@@ -24,6 +24,25 @@ STATEMENTS: dict[str, frozenset[str]] = {
     "headers and identity": frozenset(f"C{number}" for number in range(1, 19)),
     "upgrade and WebSocket": frozenset(f"D{number}" for number in range(1, 10)),
     "answers of upstreams": frozenset(f"G{number}" for number in range(1, 10)),
+    "faults of upstreams and clients": frozenset(
+        (
+            "upstream refuses",
+            "upstream is slow or frozen",
+            "upstream resets in its answer",
+            "half-open connection",
+            "upstream trickles",
+            "upstream answers early",
+            "client sends its head slowly",
+            "client sends its body slowly",
+            "client reads slowly",
+            "client leaves in its upload",
+            "client leaves in its download",
+            "name changes or is lost",
+            "upstream sends a bad head",
+            "upstream floods with 1xx",
+            "upstream switches unasked",
+        )
+    ),
 }
 
 

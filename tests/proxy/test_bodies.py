@@ -114,6 +114,7 @@ async def test_a_client_that_was_invited_may_still_be_told_off(house: House) -> 
 # --- early answers ---
 
 
+@pytest.mark.item("upstream answers early")
 async def test_an_early_answer_is_relayed_whole_while_the_client_still_sends(house: House) -> None:
     body = bytes(range(256)) * 2000
     more = asyncio.Event()
@@ -258,6 +259,7 @@ async def test_a_body_that_was_held_does_not_open_the_gates() -> None:
 # --- leaving ---
 
 
+@pytest.mark.item("client leaves in its upload")
 async def test_a_client_that_leaves_during_its_upload_takes_the_origins_request_along(house: House) -> None:
     client = await house.client()
     await client.send(post("/big/x", bytes(100_000))[:-1])
@@ -286,6 +288,7 @@ async def test_a_client_that_leaves_before_the_answer_is_499(house: House, how: 
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.item("client leaves in its download")
 async def test_a_client_that_leaves_during_the_answer_takes_the_origins_answer_along(house: House, how: str) -> None:
     more = asyncio.Event()
     house.origin.says(b"HTTP/1.1 200 OK\r\n\r\nhello", more, *[b"x" * 1000] * 5, asyncio.Event())

@@ -139,6 +139,7 @@ async def test_d3_another_answer_than_101_is_relayed_and_the_connection_goes_on(
 
 
 @pytest.mark.parametrize("path", ["/public/x", "/ws/x"])
+@pytest.mark.item("upstream switches unasked")
 async def test_d5_a_101_nobody_asked_for_is_502(house: House, path: str) -> None:
     house.origin.says(SWITCH % ACCEPT + b"\x81\x02hi")
     client = await house.client()

@@ -12,6 +12,7 @@ from tests.proxy.harness import OK, House, chunked, get, house, post, route, set
 SHORT = Timeouts(connect=5.0, first_byte=2.0, idle=4.0, total=20.0)
 
 
+@pytest.mark.item("client sends its head slowly")
 async def test_a_head_has_ten_seconds_from_its_first_byte(house: House) -> None:
     client = await house.client()
     await client.send(get()[:20])
@@ -89,6 +90,7 @@ async def test_empty_lines_keep_no_connection_alive(house: House) -> None:
     await client.closed()
 
 
+@pytest.mark.item("client sends its body slowly")
 async def test_a_body_that_stops_coming_is_408(house: House) -> None:
     client = await house.client()
     await client.send(get("/short/x", "Content-Length: 100\r\n", method="POST") + b"x" * 10)
@@ -123,6 +125,7 @@ async def test_how_long_a_body_may_pause_is_the_servers_limit() -> None:
         assert (await client.answer()).status == 408
 
 
+@pytest.mark.item("upstream is slow or frozen")
 async def test_an_origin_that_does_not_begin_is_504(house: House) -> None:
     house.origin.says(asyncio.Event())
     client = await house.client()
@@ -201,6 +204,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut(house: House) -> None:
     assert (house.record.status, house.record.reason, house.record.code) == (200, "idle", "upstream_timeout")
 
 
+@pytest.mark.item("upstream trickles")
 async def test_an_answer_that_keeps_coming_may_take_until_the_total(house: House) -> None:
     turns = [asyncio.Event() for _ in range(5)]
     steps = [step for turn in turns for step in (turn, b"x")]
@@ -221,6 +225,7 @@ async def test_an_answer_that_keeps_coming_may_take_until_the_total(house: House
     assert house.record.reason == "total"
 
 
+@pytest.mark.item("upstream trickles")
 async def test_a_stream_has_no_total() -> None:
     routes = [route(0, "/**", options=RouteOptions(stream=True, timeouts=SHORT))]
     async with house(routes=routes) as made:
@@ -267,6 +272,7 @@ async def test_the_time_for_one_try_is_not_the_time_for_the_only_try() -> None:
         assert (await client.answer()).status == 200
 
 
+@pytest.mark.item("client reads slowly")
 async def test_a_client_that_stops_reading_is_cut() -> None:
     async with house(limits=Limits(write_idle=5.0)) as made:
         size = 24 << 20

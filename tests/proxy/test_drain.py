@@ -183,6 +183,7 @@ async def test_without_anybody_there_is_nothing_to_wait_for(here: Leaving) -> No
         await here.drain(grace=1000.0)
 
 
+@pytest.mark.item("half-open connection")
 async def test_half_open_connections_are_noticed_on_both_sides(here: Leaving) -> None:
     """By the kernel, since a stream or a tunnel may have no deadline at all."""
     made = here.house

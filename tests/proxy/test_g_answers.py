@@ -69,6 +69,7 @@ async def is_502(house: House, *steps: object, reason: str | None = None) -> Non
         b"\x16\x03\x01\x00\r\n\r\n",
     ],
 )
+@pytest.mark.item("upstream sends a bad head")
 async def test_g1_an_answer_that_cannot_be_read_is_502(house: House, answer: bytes) -> None:
     await is_502(house, answer)
 
@@ -261,6 +262,7 @@ async def test_g5_an_upstream_that_closes_does_not_close_the_client(house: House
     assert len(house.origin.lines) == 2
 
 
+@pytest.mark.item("upstream floods with 1xx")
 async def test_g6_interim_answers_are_few(house: House) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     house.origin.says(hint * 8 + OK)

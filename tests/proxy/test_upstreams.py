@@ -309,6 +309,7 @@ async def test_time_spent_waiting_for_a_turn_is_not_the_upstreams() -> None:
         assert (await second.answer()).status == 200
 
 
+@pytest.mark.item("upstream is slow or frozen")
 async def test_an_upstream_that_is_frozen_leaves_the_others_alone() -> None:
     async with targets(1, limits=PoolLimits(connections=4, queue=4)) as here:
         for _ in range(8):
@@ -352,6 +353,7 @@ async def test_who_has_refused_is_not_asked_twice() -> None:
         assert here.counts == [0, 0, 1]
 
 
+@pytest.mark.item("upstream refuses")
 async def test_when_all_refuse_that_is_502() -> None:
     async with targets(2, way=refusing(0, 1), retry=Retry(5)) as here:
         answer = await here.house.ask(get())
@@ -377,6 +379,7 @@ async def test_but_no_other_one(request_bytes: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"])
+@pytest.mark.item("upstream resets in its answer")
 async def test_an_answer_that_has_begun_is_not_asked_for_again(begun: bytes) -> None:
     async with targets(2) as here:
         here.origins[0].says(begun, RESET)
@@ -892,6 +895,7 @@ async def test_all_addresses_of_a_name_are_tried() -> None:
         assert await here.ask() == [502]
 
 
+@pytest.mark.item("name changes or is lost")
 async def test_a_service_that_moves_is_followed_and_one_whose_name_is_lost_is_kept() -> None:
     server = NameServer("127.0.0.1")
     way = lambda made, origin, _at: ways.tcp(made.engine, "app.internal", origin.port, lookup=server)  # noqa: E731
