@@ -27,7 +27,7 @@ from gateway.head import Fields, Peer, RequestHead
 from gateway.proxy.answers import empty_answer, refusal_answer
 from gateway.proxy.engine import Engine, Snapshot
 from gateway.proxy.exchange import Exchange
-from gateway.proxy.forwarded import Forwarded, forwarded
+from gateway.proxy.forwarded import Forwarded, forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
 from gateway.proxy.names import FieldKinds
 from gateway.proxy.pairs import request_pairs
@@ -137,11 +137,15 @@ class Downstream(asyncio.Protocol):
         mine = engine.by_address.get(address, 0) + 1
         engine.by_address[address] = mine
         engine.connections.add(self)
-        cap = engine.limits.connections_per_address
-        if len(engine.connections) > engine.limits.connections or (cap is not None and mine > cap):
+        if len(engine.connections) > engine.limits.connections or self._is_one_too_many(mine):
             self._refuse(None, refuse("overloaded", "connections", retry_after=1), close=True)
             return
         engine.wheel.watch(self, engine.wheel.now + engine.keep_alive)
+
+    def _is_one_too_many(self, mine: int) -> bool:
+        """Whether the peer, with *mine* connections, has too many; a proxy we trust has those of all its clients."""
+        cap = self._engine.limits.connections_per_address
+        return cap is not None and mine > cap and not is_trusted(self.address, self._engine.snapshot.trusted_proxies)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ early parsing (test_pipelining), Expect (A20, A21), 1xx, HEAD, 204, 304, bodies 
 
 import ast
 import asyncio
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ async def test_connections_of_one_address_are_bounded() -> None:
             client.close()
         await until(lambda: made.engine.by_address.get("127.0.0.1", 0) <= 1)
         assert (await made.ask(get())).status == 200
+
+
+async def test_but_not_those_of_a_trusted_proxy() -> None:
+    async with house(limits=Limits(connections_per_address=2)) as made:
+        made.load(trusted_proxies=(ip_network("127.0.0.0/8"),))
+        clients = [await made.client() for _ in range(4)]
+        for client in clients:
+            assert (await client.ask(get())).status == 200
 
 
 async def test_addresses_are_forgotten_with_their_last_connection(house: House) -> None:
