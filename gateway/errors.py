@@ -74,6 +74,31 @@ CODES: dict[str, Code] = {
             "invalid_grant",
         ),
         Code(
+            "invalid_client",
+            401,
+            "Unauthorized",
+            "The client could not be authenticated.",
+            _C,
+            "invalid_client",
+        ),
+        Code(
+            "unauthorized_client",
+            400,
+            "Bad Request",
+            "This client may not use this grant.",
+            _C,
+            "unauthorized_client",
+        ),
+        Code(
+            "unsupported_grant_type",
+            400,
+            "Bad Request",
+            "The grant type is not supported.",
+            _C,
+            "unsupported_grant_type",
+        ),
+        Code("invalid_scope", 400, "Bad Request", "A scope may not be granted.", _C, "invalid_scope"),
+        Code(
             "role_missing",
             403,
             "Forbidden",
@@ -179,6 +204,8 @@ class Refusal(NamedTuple):
     """Name of the route that was matched, for the log."""
     subject: str = ""
     """Verified subject, for the log."""
+    challenge: str = ""
+    """Sent as `WWW-Authenticate` in place of the code's own."""
 
     @property
     def status(self) -> int:
@@ -250,7 +277,9 @@ def extra_headers(refusal: Refusal, realm: str = "gateway") -> list[tuple[str, s
     """Return the headers a refusal carries beside its body: challenge, Allow, Retry-After and the code itself."""
     code = refusal.code
     headers = [("X-Gateway-Error", code.name), *code.headers]
-    if code.bearer is not None:
+    if refusal.challenge:
+        headers.append(("WWW-Authenticate", refusal.challenge))
+    elif code.bearer is not None:
         challenge = f'Bearer realm="{realm}"'
         if code.bearer:
             challenge += f', error="{code.bearer}", error_description="{refusal.detail or code.detail}"'

@@ -26,6 +26,7 @@ from gateway.app.sessions import Sessions, sessions
 from gateway.app.sight import Sight
 from gateway.clock import Clock, SystemClock
 from gateway.config.cautions import cautions
+from gateway.config.clients import registered
 from gateway.config.effective import data_dir
 from gateway.config.models import Config
 from gateway.config.routes import route_table
@@ -54,7 +55,7 @@ from gateway.tokens.secrets import Secrets
 from gateway.tokens.trusted import OwnTokens
 from gateway.users.cores import affinity, usable_cores
 from gateway.users.file import FileUsers
-from gateway.users.passwords import HashPool
+from gateway.users.passwords import Hasher, HashPool
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
@@ -90,6 +91,7 @@ class Gateway:
         self.pool = HashPool(threads or max(1, usable_cores(affinity()) - 1))
         self.records = load_users(config.login.verify.file, config) if config.login else {}
         self.people = FileUsers(self.records, self.pool)
+        self.clients = registered(config.clients)
         for warning in self.ring.warnings:
             self.sight.events.warning("keys", {"warning": warning})
         for caution in cautions(config, self.records):
@@ -184,6 +186,7 @@ class Gateway:
         return application(
             Services(
                 sessions=made.service,
+                programs=made.programs,
                 # A foreign token is good for services, and says nothing about a session of ours.
                 tokens=OwnTokens(made.tokens, self.effective.issuer),
                 verifier=made.verifier,
@@ -195,12 +198,19 @@ class Gateway:
                 report=self.sight.report,
                 own_origins=self.effective.own_origins,
                 cold=lambda: self.cold,
+                slow_check=self._slow_check,
+                clients=self.clients,
+                logins=config.login is not None,
+                client_id=config.login.client_id if config.login else "gateway",
                 cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
                 base_path=config.login.base_path if config.login else "/auth",
                 origin=self.effective.origin,
                 jwks_max_age=round(config.tokens.keys.jwks_max_age),
             )
         )
+
+    async def _slow_check(self, stored: str, secret: str) -> bool:
+        return await self.pool.run(Hasher().verify, stored, secret)
 
     def _gate(self, made: Sessions) -> Gate:
         budget = self.config.server.limits.failed_tokens

@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.config.models import Config
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed, FeedState
+from gateway.sessions.programs import Programs
 from gateway.sessions.revocations import Entry, Revocations
 from gateway.sessions.service import SessionService
 from gateway.sessions.store import Policy, SessionStore
@@ -37,6 +38,7 @@ class Sessions:
     verifier: Verifier
     tokens: VerifiedTokens
     service: SessionService
+    programs: Programs
 
 
 def sessions(
@@ -69,10 +71,11 @@ def sessions(
     )
     verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
     policy = _policy(config)
+    signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
     service = SessionService(
         people=people,
         store=store,
-        issuer=Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most),
+        issuer=signer,
         issuer_name=issuer,
         client_id=client_id,
         secrets=secrets,
@@ -82,10 +85,11 @@ def sessions(
         policy=lambda: policy,
         on_event=sight.audit,
     )
+    programs = Programs(store=store, issuer=signer, issuer_name=issuer, secrets=secrets, table=table, pool=pool)
     _gauges(sight, table, feed, pool)
     judge = Verifiers(verifier, trusted) if trusted else verifier
     tokens = VerifiedTokens(judge, table, renderer(config.effective.identity_headers), ring)
-    return Sessions(table, feed, verifier, tokens, service)
+    return Sessions(table, feed, verifier, tokens, service, programs)
 
 
 def _policy(config: Config) -> Policy:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.config.clients import findings as client_findings
 from gateway.config.document import Document, Loc
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
 from gateway.config.entries import RouteConfig, RuleConfig
@@ -64,6 +65,7 @@ def check(draft: Draft) -> None:
         _refresh,
         _keys,
         _issuers,
+        _clients,
     ):
         for finding in step(draft):
             draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
@@ -219,6 +221,15 @@ def _issuers(draft: Draft) -> Iterator[Finding]:
                 yield Finding((*loc, "audience", at), reason, meant(name, meant_for) or "add it to tokens.audience")
 
 
+def _clients(draft: Draft) -> Iterator[Finding]:
+    if not draft.sound("clients", "login"):
+        return
+    config = draft.config
+    own = config.login.client_id if config.login else None
+    for found in client_findings(config.clients, own, draft.names("roles")):
+        yield found._replace(loc=("clients", *found.loc))
+
+
 def _transport(draft: Draft) -> Iterator[Finding]:
     """Logins and cookies without TLS give every password away (identity chapter 75)."""
     if not draft.sound("server", "login", "tokens"):
@@ -276,6 +287,9 @@ def _files(draft: Draft) -> Iterator[Finding]:
     for name, issuer in config.trusted_issuers.items():
         named["trusted_issuers", name, "jwks_file"] = issuer.jwks_file
         named |= {("trusted_issuers", name, "keys", at, "file"): key.file for at, key in enumerate(issuer.keys)}
+    for name, client in config.clients.items():
+        named["clients", name, "secret_file"] = client.secret_file
+        named |= {("clients", name, "keys", at, "file"): key.file for at, key in enumerate(client.keys)}
     for name, upstream in config.upstreams.items():
         if upstream.tls is not None:
             named |= _pair(("upstreams", name, "tls"), upstream.tls.certificate_file, upstream.tls.key_file)

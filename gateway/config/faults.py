@@ -56,7 +56,7 @@ def report(faults: Iterable[Fault]) -> str:
 
 
 _SECRET = re.compile(
-    r"(?<![A-Za-z0-9_])((?:password|secret|token)[\"']?\s*:\s*)(?=\S)(?!\$\{)(\"[^\"]*\"?|'[^']*'?|[^\s,}]+)"
+    r"(?<![A-Za-z0-9_])((?:password|secret|secret_hash|token)[\"']?\s*:\s*)(?=\S)(?!\$\{)(\"[^\"]*\"?|'[^']*'?|[^\s,}]+)"
 )
 _IN_URL = re.compile(r"(?<=://)[^/@\s]*(?=@)")
 _WIDEST = 110

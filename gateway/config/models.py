@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from gateway.config import names
+from gateway.config.clients import ClientConfig, client_name
 from gateway.config.document import Document
 from gateway.config.effective import Effective, effective
 from gateway.config.entries import DefaultsConfig, RouteConfig
@@ -47,6 +48,8 @@ class Config(Model):
     )
     defaults: DefaultsConfig = DefaultsConfig()
     routes: ListOf[RouteConfig] = ()
+    clients: Mapping[Annotated[Text, AfterValidator(client_name)], ClientConfig] = Field(default_factory=dict)
+    """Programs that get tokens for themselves."""
     telemetry: TelemetryConfig = TelemetryConfig()
 
     _document: Document | None = PrivateAttr(None)

@@ -12,10 +12,11 @@ from gateway.endpoints.answers import guard
 from gateway.endpoints.bodies import MAX_BODY
 from gateway.endpoints.login import login
 from gateway.endpoints.logout import logout
+from gateway.endpoints.oauth import introspect, token
 from gateway.endpoints.refresh import refresh
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
-from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata
+from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata, offer
 from gateway.errors import ConfigError
 
 
@@ -58,7 +59,11 @@ def application(services: Services) -> web.Application:
     app.router.add_post(f"{base}/logout", logout(services))
     app.router.add_get(f"{base}/session", session(services))
     app.router.add_get(f"{base}/csrf", csrf_token(services))
+    app.router.add_post(f"{base}/token", token(services))
+    if services.clients:
+        app.router.add_post(f"{base}/introspect", introspect(services))
     app.router.add_get(JWKS_PATH, jwks(services.ring, services.jwks_max_age))
     if services.origin:
-        app.router.add_get(METADATA_PATH, metadata(services.verifier.issuer, services.origin, services.jwks_max_age))
+        described = metadata(services.verifier.issuer, services.origin, offer(services), services.jwks_max_age)
+        app.router.add_get(METADATA_PATH, described)
     return app

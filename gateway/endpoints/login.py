@@ -26,7 +26,7 @@ _MAX_LABEL = 128
 """Longest device name or user agent that is kept for the person's own list of sessions."""
 
 # RFC 6749 section 3.3.
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
 class Credentials(NamedTuple):
@@ -101,7 +101,7 @@ def _credentials(fields: bodies.Fields) -> Credentials:
     if mode not in ("bearer", "cookie"):
         raise Refused(refuse("bad_request", "member_mode", detail="The mode must be bearer or cookie."))
     scope = bodies.text(fields, "scope") or None
-    if scope is not None and _SCOPE.fullmatch(scope) is None:
+    if scope is not None and SCOPE.fullmatch(scope) is None:
         raise Refused(refuse("bad_request", "member_scope", detail="The scope is malformed."))
     device = bodies.text(fields, "device")
     return Credentials(username, password, mode == "cookie", scope, None if device is None else _label(device))

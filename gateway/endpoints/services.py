@@ -1,6 +1,6 @@
 """What the endpoints need from the rest of the house, as the questions they ask."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,8 @@ from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.facts import FactsOf
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.tokens.cache import Verified
+from gateway.tokens.clients import Assertion, Client
+from gateway.tokens.issue import AccessToken
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.verify import Invalid, Verifier
@@ -30,7 +32,7 @@ class Sessions(Protocol):
         address: str,
     ) -> Login | BadCredentials: ...
 
-    async def refresh(self, text: str) -> Refreshed | InvalidGrant: ...
+    async def refresh(self, text: str, scope: str | None = None) -> Refreshed | InvalidGrant: ...
 
     async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
 
@@ -39,6 +41,14 @@ class Sessions(Protocol):
     async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None: ...
 
     async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
+
+
+class Programs(Protocol):
+    """Serves the programs under `clients:`; each call may raise Refused or StoreUnavailable."""
+
+    async def token(self, client: Client, scopes: tuple[str, ...]) -> AccessToken: ...
+
+    async def spend(self, client: Client, assertion: Assertion, now: float) -> bool: ...
 
 
 class Tokens(Protocol):
@@ -52,6 +62,7 @@ class Services:
     """Everything the application works with; made and joined elsewhere."""
 
     sessions: Sessions
+    programs: Programs
     tokens: Tokens
     verifier: Verifier
     """For logging out with a token that has expired."""
@@ -65,9 +76,22 @@ class Services:
     """Scheme, host and port under which browsers know us; from the configuration, never from Host."""
     cold: Callable[[], bool]
     """Whether the revocations are not complete yet, so that a revoked token could pass."""
+    slow_check: Callable[[str, str], Awaitable[bool]]
+    """Whether the stored hash is that of the secret; in the hash pool."""
+    clients: Mapping[str, Client] = field(default_factory=dict)
+    """Programs that get tokens for themselves, by name."""
+    logins: bool = True
+    """Whether anybody can reach what is below the base path."""
+    client_id: str = "gateway"
+    """The public client of the people who log in here."""
     cookies: CookieSettings = field(default_factory=CookieSettings)
     base_path: str = "/auth"
     origin: str = ""
     """Scheme, host and port by which clients know us; without one there is no metadata to publish."""
     jwks_max_age: int = 300
     """Seconds for which the public keys may be cached."""
+
+    @property
+    def token_endpoint(self) -> str:
+        """The token endpoint's URL, as clients know it."""
+        return f"{self.origin}{self.base_path}/token"

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from gateway.tokens.issue import AccessToken
 from gateway.tokens.subject import Subject
 
+SCOPE = "scope"
+"""The reason of an `InvalidGrant` whose token is good and whose scope is not."""
+
 
 class Login(NamedTuple):
     """A login that succeeded."""

@@ -4,6 +4,7 @@
     {prefix}:{<tag>}:ix        ZSET    sid -> the time it dies; a session that is not in it has been evicted
     {prefix}:{<tag>}:u         HASH    cut (ms), last (highest stamp issued), dis, gr (grants of the newest tokens)
     {prefix}:cuts              HASH    cli:<id> / ten:<id> / all -> cut-off ms, for sessions older than the feed
+    {prefix}:jti:<hash>        STRING  an assertion of a client that has been used, until it would be refused anyway
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
 
@@ -47,6 +48,10 @@ class Keys:
         self.cuts = f"{prefix}:cuts"
         self.stream = f"{prefix}:{{rev}}"
         self.meta = f"{prefix}:{{rev}}:meta"
+
+    def assertion(self, name: str) -> str:
+        """Return the key of a used assertion, whose hash is *name*."""
+        return f"{self.prefix}:jti:{name}"
 
     def of(self, tag: bytes) -> UserKeys:
         """Return the keys of the user whose subject tag is *tag*."""

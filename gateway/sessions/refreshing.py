@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from gateway.errors import Refused, refuse
-from gateway.sessions.answers import InvalidGrant, Refreshed
+from gateway.sessions.answers import SCOPE, InvalidGrant, Refreshed
 from gateway.sessions.ending import Ending
 from gateway.sessions.issuing import Issuing, grants, seconds
 from gateway.sessions.outcomes import (
@@ -68,24 +68,27 @@ class Refreshing:
         self._table = table
         self._policy = policy
         self._on_event = on_event
-        self._flights: dict[RefreshToken, asyncio.Future[Refreshed | InvalidGrant]] = {}
+        self._flights: dict[tuple[RefreshToken, str | None], asyncio.Future[Refreshed | InvalidGrant]] = {}
 
-    async def refresh(self, text: str) -> Refreshed | InvalidGrant:
-        """Spend the refresh token *text* for its successor and a new access token."""
+    async def refresh(self, text: str, scope: str | None = None) -> Refreshed | InvalidGrant:
+        """Spend the refresh token *text* for its successor and a new access token, of *scope* when that is given.
+
+        A scope beyond what was granted at login is refused, and the token is not spent (RFC 6749 section 6).
+        """
         token = parse(self._issuing.secrets, text)
         if token is None:
             return InvalidGrant("malformed")
         if self._policy().grace <= 0:
             # Strict: two uses are a leak even when they arrive together, so each must reach the store.
-            return await self._spend(token)
+            return await self._spend(token, scope)
         # A flight goes on without its passengers: the token is being spent, whether or not somebody still waits.
-        flight = self._flights.get(token)
+        flight = self._flights.get((token, scope))
         if flight is None:
-            flight = self._flights[token] = asyncio.ensure_future(self._spend(token))
-            flight.add_done_callback(lambda done: self._landed(token, done))
+            flight = self._flights[token, scope] = asyncio.ensure_future(self._spend(token, scope))
+            flight.add_done_callback(lambda done: self._landed((token, scope), done))
         return await asyncio.shield(flight)
 
-    async def _spend(self, token: RefreshToken) -> Refreshed | InvalidGrant:
+    async def _spend(self, token: RefreshToken, scope: str | None) -> Refreshed | InvalidGrant:
         session = encode(token.session)
         if self._table.has_session(session):
             # The store may have lost this in a failover: what every process knows is written down once more.
@@ -99,6 +102,8 @@ class Refreshing:
         if facts.client != self._issuing.client_id:
             # Another client's token: refused, and its family left alone (RFC 6749 section 6).
             return InvalidGrant("client", session, is_over=False)
+        if scope is not None and not set(scope.split()) <= set(facts.scope.split()):
+            return InvalidGrant(SCOPE, session, is_over=False)
 
         # Of a dead session the user is not asked; the step below says how it died.
         subject = await self._subject(token, session, facts) if peeked.active else None
@@ -114,7 +119,7 @@ class Refreshing:
         if isinstance(rotation, Renewed):
             if subject is None:
                 return InvalidGrant("revoked", session)  # dead when looked at, and nothing revives a session
-            return await self._renewed(token, session, subject, rotation)
+            return await self._renewed(token, session, subject, rotation, scope)
         return await self._refused(token, session, facts, rotation)
 
     async def _subject(self, token: RefreshToken, session: str, facts: Facts) -> Subject | InvalidGrant:
@@ -131,13 +136,16 @@ class Refreshing:
             return InvalidGrant("tenant_changed", session)
         return subject
 
-    async def _renewed(self, token: RefreshToken, session: str, subject: Subject, renewed: Renewed) -> Refreshed:
+    async def _renewed(
+        self, token: RefreshToken, session: str, subject: Subject, renewed: Renewed, scope: str | None
+    ) -> Refreshed:
         facts = renewed.facts
         if isinstance(renewed, Healed):
             self._on_event("session_healed", {"session": session, "sub": facts.sub, "counter": renewed.counter})
         await self._issuing.withdraw(token.tag, renewed.grants, subject, renewed.stamp_ms)
         # What was granted at login and is still the user's: a refresh never grows it (RFC 6749 section 6).
-        scopes = tuple(name for name in facts.scope.split() if name in subject.scopes)
+        asked = facts.scope if scope is None else scope
+        scopes = tuple(name for name in facts.scope.split() if name in subject.scopes and name in asked.split())
         access = await self._issuing.access_token(
             subject, session, renewed.stamp_ms, facts.auth_time, facts.amr, scopes
         )
@@ -176,8 +184,8 @@ class Refreshing:
             case other:
                 assert_never(other)
 
-    def _landed(self, token: RefreshToken, flight: asyncio.Future[Refreshed | InvalidGrant]) -> None:
-        del self._flights[token]
+    def _landed(self, key: tuple[RefreshToken, str | None], flight: asyncio.Future[Refreshed | InvalidGrant]) -> None:
+        del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # looked at, or asyncio reports it as lost when every passenger has left
 

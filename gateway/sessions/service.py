@@ -130,9 +130,9 @@ class SessionService:
         ends_in = seconds(created.idle_ends_ms - created.stamp_ms)
         return Login(access, mint(self._issuing.secrets, token), ends_in, session, subject, new.scope)
 
-    async def refresh(self, text: str) -> Refreshed | InvalidGrant:
-        """Spend a refresh token for its successor and a new access token."""
-        return await self._refreshing.refresh(text)
+    async def refresh(self, text: str, scope: str | None = None) -> Refreshed | InvalidGrant:
+        """Spend a refresh token for its successor and a new access token, of *scope* when that is given."""
+        return await self._refreshing.refresh(text, scope)
 
     async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None:
         """End a session of *subject*, as their access token names both; ending it twice is the same as once."""

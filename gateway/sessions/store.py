@@ -84,6 +84,7 @@ class SessionStore:
         self._enable_user = script("enable_user")
         self._sessions_of = script("sessions_of")
         self._cut = script("cut")
+        self._stamp = script("stamp")
 
     async def create(self, tag: bytes, new: NewSession, policy: Policy, *, wide_cut: int = 0) -> Created | Disabled:
         """Make a session for the user *tag*, pushing out the oldest ones beyond `policy.max_sessions`."""
@@ -182,6 +183,17 @@ class SessionStore:
         """Raise the durable cut-off of `cli:<id>`, `ten:<id>` or `all` to now; return it in milliseconds."""
         (cut,) = await self.link.run(self._cut, (self.keys.cuts,), (field, _ms(policy.absolute)))
         return number(cut)
+
+    async def stamp(self, *fields: str, wide_cut: int = 0) -> int:
+        """Return now in milliseconds, later than *wide_cut* and the durable cut-offs of *fields*."""
+        (stamp,) = await self.link.run(self._stamp, (self.keys.cuts,), (wide_cut, *fields))
+        return number(stamp)
+
+    async def spend_assertion(self, client: str, token_id: str, seconds: float) -> bool:
+        """Note that a client's assertion was used, for *seconds*; False when it had been used before."""
+        name = hashlib.sha256(f"{client}\0{token_id}".encode()).hexdigest()
+        reply = await self.link.command("SET", self.keys.assertion(name), 1, "NX", "PX", max(1, _ms(seconds)))
+        return reply is not None
 
     async def cuts(self) -> dict[str, int]:
         """Return every durable wide cut-off."""

@@ -16,7 +16,7 @@ from gateway.tokens.claims import scopes as read_scopes
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.strict import MAX_TOKEN, Malformed, parse
 from gateway.tokens.subject import Subject
-from gateway.tokens.verify import TYPE
+from gateway.tokens.verify import CLIENT_SUBJECT, TYPE
 
 _SET = "iss sub aud client_id iat nbf exp jti sid iat_ms auth_time amr acr azp scope roles permissions tenant"
 _MEANT_OTHERWISE = "cnf act may_act nonce at_hash c_hash events token_use"
@@ -90,6 +90,26 @@ class Issuer:
         """
         granted = tuple(subject.scopes if scopes is None else scopes)
         _refuse_unusable(subject, session, granted)
+        if subject.sub.startswith(CLIENT_SUBJECT):
+            raise Unissuable(f"sub must not begin with {CLIENT_SUBJECT}, which names programs")
+        login = {"sid": session, "auth_time": auth_time, "amr": list(amr)}
+        return self._issue(subject, self._client_id, stamp_ms, granted, login)
+
+    def client_token(
+        self, client_id: str, subject: Subject, *, stamp_ms: int, scopes: Sequence[str] = ()
+    ) -> AccessToken:
+        """Sign a token that a program gets for itself (RFC 6749 section 4.4); it belongs to no session and no login.
+
+        Raises:
+            Unissuable: as `access_token`.
+        """
+        granted = tuple(scopes)
+        _refuse_unusable(subject, CLIENT_SUBJECT, granted)
+        return self._issue(subject, client_id, stamp_ms, granted, {})
+
+    def _issue(
+        self, subject: Subject, client_id: str, stamp_ms: int, granted: tuple[str, ...], login: dict[str, object]
+    ) -> AccessToken:
         issued = stamp_ms // 1000
         expires = issued + self._access_ttl
         jti = secrets.token_urlsafe(16)
@@ -97,14 +117,12 @@ class Issuer:
             "iss": self._issuer,
             "sub": subject.sub,
             "aud": list(self._audience),
-            "client_id": self._client_id,
+            "client_id": client_id,
             "iat": issued,
             "exp": expires,
             "jti": jti,
-            "sid": session,
             "iat_ms": stamp_ms,
-            "auth_time": auth_time,
-            "amr": list(amr),
+            **login,
             "roles": list(subject.roles),
         }
         if granted:

@@ -116,6 +116,11 @@ class ForeignKeys:
         """Whether a key has this name, for whatever algorithm."""
         return kid in self._kids
 
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """What the keys are for."""
+        return frozenset(self._by_alg)
+
     def __len__(self) -> int:
         return len(self._marks)
 

@@ -59,6 +59,9 @@ class Invalid(NamedTuple):
     """Asks the token's issuer for its keys: await it once and judge again, it may have one that is new to us."""
 
 
+CLIENT_SUBJECT = "client:"
+"""Begins the subject of a token that a program got for itself; no person's subject may begin so."""
+
 REASONS = frozenset(
     {
         "malformed",  # not three segments of canonical base64url and strict JSON
@@ -183,6 +186,8 @@ class Verifier:
 
         subject, session, token_id = claims.get("sub"), claims.get("sid"), claims.get("jti")
         client = claims.get("client_id")
+        if "sid" not in claims and client is not None and subject == f"{CLIENT_SUBJECT}{client}":
+            session = CLIENT_SUBJECT  # a program's own token belongs to no session, and none has this name
         if not (is_text(subject) and is_text(session) and is_text(token_id) and is_text(client)):
             return _CLAIMS
         tenant: str | None = None

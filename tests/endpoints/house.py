@@ -1,6 +1,7 @@
 """A small house around the application: real keys, tokens, users, cheap argon2, and a session service in memory."""
 
 import secrets as random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import DummyCookieJar, web
@@ -12,6 +13,7 @@ from gateway.endpoints.services import Services
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.tokens.base64url import encode
 from gateway.tokens.cache import VerifiedTokens
+from gateway.tokens.clients import Assertion, Client
 from gateway.tokens.issue import AccessToken, Issuer
 from gateway.tokens.people import InvalidCredentials, Unavailable
 from gateway.tokens.refresh import RefreshToken, mint, parse
@@ -31,7 +33,7 @@ ACCESS_TTL = 600
 REFRESH_TTL = 86_400
 CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
 
-Client = TestClient[web.Request, web.Application]
+HttpClient = TestClient[web.Request, web.Application]
 
 
 class MovedClock:
@@ -99,7 +101,7 @@ class MemorySessions:
         self.live[session] = (token, person, granted)
         return Login(self._access(person, session), mint(self._secrets, token), REFRESH_TTL, session, person, granted)
 
-    async def refresh(self, text: str) -> Refreshed | InvalidGrant:
+    async def refresh(self, text: str, scope: str | None = None) -> Refreshed | InvalidGrant:
         self._break()
         self.refreshes += 1
         token = parse(self._secrets, text)
@@ -110,6 +112,8 @@ class MemorySessions:
         if held is None:
             return InvalidGrant("unknown", session, self.grant_is_over)
         current, person, granted = held
+        if scope is not None and not set(scope.split()) <= set(granted.split()):
+            return InvalidGrant("scope", session, is_over=False)
         word = "rotated"
         if token.counter == current.counter:
             current = current._replace(counter=current.counter + 1)
@@ -119,8 +123,9 @@ class MemorySessions:
         else:
             self._end(session)
             return InvalidGrant("reuse", session)
+        scope = granted if scope is None else scope
         return Refreshed(
-            self._access(person, session), mint(self._secrets, current), REFRESH_TTL, session, person, granted, word
+            self._access(person, session), mint(self._secrets, current), REFRESH_TTL, session, person, scope, word
         )
 
     async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None:
@@ -161,13 +166,35 @@ class MemorySessions:
             raise self.fails
 
 
+class MemoryPrograms:
+    """Signs for programs, and remembers which assertions were used; `fails` makes every call fail."""
+
+    def __init__(self, issuer: Issuer, clock: MovedClock) -> None:
+        self._issuer = issuer
+        self._clock = clock
+        self.spent: dict[tuple[str, str], float] = {}
+        self.fails: BaseException | None = None
+
+    async def token(self, client: Client, scopes: tuple[str, ...]) -> AccessToken:
+        if self.fails is not None:
+            raise self.fails
+        stamp = int(self._clock.wall() * 1000)
+        return self._issuer.client_token(client.name, client.subject, stamp_ms=stamp, scopes=scopes)
+
+    async def spend(self, client: Client, assertion: Assertion, now: float) -> bool:
+        if self.fails is not None:
+            raise self.fails
+        return self.spent.setdefault((client.name, assertion.token_id), id(assertion)) == id(assertion)
+
+
 @dataclass
 class House:
     """The application, and everything a test looks at or turns."""
 
-    client: Client
+    client: HttpClient
     services: Services
     sessions: MemorySessions
+    programs: MemoryPrograms
     clock: MovedClock
     secrets: Secrets
     ring: KeyRing
@@ -224,7 +251,7 @@ class Browser:
         return {**self.cookie, "Sec-Fetch-Site": "same-origin"}
 
 
-async def build(key: SigningKey) -> House:
+async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) -> House:
     """Make a house and open its door."""
     clock = MovedClock()
     ring = KeyRing([key])
@@ -256,8 +283,17 @@ async def build(key: SigningKey) -> House:
         facts.append(Facts(f"req-{len(facts)}", "192.0.2.7"))
         return facts[-1]
 
+    programs = MemoryPrograms(issuer, clock)
+
+    async def slow_check(stored: str, secret: str) -> bool:
+        return hasher.verify(stored, secret)
+
     services = Services(
         sessions=sessions,
+        programs=programs,
+        slow_check=slow_check,
+        clients=clients or {},
+        origin=ORIGIN,
         tokens=VerifiedTokens(verifier, sessions.dead, lambda _identity: b"", ring),
         verifier=verifier,
         ring=ring,
@@ -272,6 +308,6 @@ async def build(key: SigningKey) -> House:
     server = TestServer(application(services))
     await server.start_server(**SERVER_LIMITS)
     # Cookies are the tests' own business.
-    client: Client = TestClient(server, cookie_jar=DummyCookieJar())
+    client: HttpClient = TestClient(server, cookie_jar=DummyCookieJar())
     await client.start_server()
-    return House(client, services, sessions, clock, secrets, ring, users, facts, reported, turned)
+    return House(client, services, sessions, programs, clock, secrets, ring, users, facts, reported, turned)

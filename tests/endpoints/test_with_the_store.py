@@ -20,12 +20,12 @@ from gateway.tokens.cache import VerifiedTokens
 from gateway.tokens.issue import Issuer
 from gateway.tokens.secrets import subject_tag
 from gateway.users.passwords import HashPool
-from tests.endpoints.house import ACCESS_TTL, ISSUER, Browser, Client, House
+from tests.endpoints.house import ACCESS_TTL, ISSUER, Browser, House, HttpClient
 from tests.endpoints.test_logout import bearing
 
 
 @pytest.fixture
-async def real(house: House, tmp_path: Path) -> AsyncIterator[Client]:
+async def real(house: House, tmp_path: Path) -> AsyncIterator[HttpClient]:
     embedded = EmbeddedStore()
     store = connect(await embedded.start(tmp_path), timeout=5.0)
     clock, secrets, pool = SystemClock(), house.secrets, HashPool(1)
@@ -48,7 +48,7 @@ async def real(house: House, tmp_path: Path) -> AsyncIterator[Client]:
     services = replace(house.services, sessions=service, tokens=tokens, clock=clock)
     server = TestServer(application(services))
     await server.start_server(**SERVER_LIMITS)
-    client: Client = TestClient(server, cookie_jar=DummyCookieJar())
+    client: HttpClient = TestClient(server, cookie_jar=DummyCookieJar())
     await client.start_server()
     yield client
     await client.close()
@@ -57,7 +57,7 @@ async def real(house: House, tmp_path: Path) -> AsyncIterator[Client]:
     pool.close()
 
 
-async def test_a_session_lives_from_login_over_refresh_to_logout(real: Client) -> None:
+async def test_a_session_lives_from_login_over_refresh_to_logout(real: HttpClient) -> None:
     wrong = await real.post("/auth/login", json={"username": "alice", "password": "x"})
     assert wrong.status == 401
     login = await real.post("/auth/login", json={"username": "ALICE", "password": "wonderland", "scope": "mail"})
@@ -82,7 +82,7 @@ async def test_a_session_lives_from_login_over_refresh_to_logout(real: Client) -
     assert (gone.status, (await gone.json())["error"]) == (401, "invalid_grant")
 
 
-async def test_a_browsers_session_lives_in_cookies_alone(real: Client) -> None:
+async def test_a_browsers_session_lives_in_cookies_alone(real: HttpClient) -> None:
     body = {"username": "bob", "password": "demo", "mode": "cookie"}
     login = await real.post("/auth/login", data=body, headers={"Sec-Fetch-Site": "same-origin"})
     browser = Browser.of(login.headers.getall("Set-Cookie"), await login.json())

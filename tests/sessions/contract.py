@@ -442,6 +442,29 @@ class SessionStoreContract:
         assert len(live) == 3
         assert Counter(type(outcome) for outcome in outcomes) == {Rotated: 3, Revoked: 17}
 
+    # Programs
+
+    async def test_a_stamp_is_now_and_later_than_every_cut_off_it_must_be_younger_than(
+        self, store: SessionStore
+    ) -> None:
+        before = await store.stamp()
+        cut = await store.cut("cli:reports", POLICY)
+        assert before <= cut < await store.stamp("cli:reports", "all")
+        far = cut + 3_600_000
+        assert await store.stamp("cli:reports", wide_cut=far) == far + 1
+        await store.link.command("HSET", store.keys.cuts, "all", far)
+        assert await store.stamp("cli:other", "all") == far + 1
+
+    async def test_of_an_assertion_that_comes_many_times_at_once_one_counts(self, store: SessionStore) -> None:
+        counted = await asyncio.gather(*(store.spend_assertion("robot", "one", 60) for _ in range(20)))
+        assert Counter(counted) == {True: 1, False: 19}
+        assert await store.spend_assertion("reports", "one", 60)
+
+    async def test_a_used_assertion_is_forgotten_when_it_would_be_refused_anyway(self, store: SessionStore) -> None:
+        assert await store.spend_assertion("robot", "two", 0.001)
+        await asyncio.sleep(0.01)
+        assert await store.spend_assertion("robot", "two", 60)
+
     # The server
 
     async def test_a_server_that_lost_its_scripts_gets_them_again(self, ana: Person) -> None:
