@@ -24,7 +24,7 @@ from gateway.tokens import csrf
 from gateway.tokens.cache import Verified
 from gateway.tokens.carriers import ACCESS_COOKIE, Unreadable, bearer, cookies
 from gateway.tokens.secrets import Secrets
-from gateway.tokens.verify import Invalid
+from gateway.tokens.verify import Identity, Invalid
 from gateway.websocket import Handshake, read_handshake
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -65,7 +65,11 @@ class Way(NamedTuple):
 class Pending(NamedTuple):
     """The verdict needs something that takes time: await `wait`, then ask `admit` once more."""
 
-    wait: Callable[[], Awaitable[None]]
+    wait: Callable[[], Awaitable[Refusal | None]]
+    """Returns the verdict where there is nothing left to ask."""
+    confirms: bool = False
+    """The store itself was asked about the token."""
+    route: str = ""
 
 
 class Answered(NamedTuple):
@@ -96,13 +100,24 @@ class Routes(Protocol):
 
 
 class Feed(Protocol):
-    """The gate's question about revocations: has the table ever been complete."""
+    """The gate's question about revocations: can the table be trusted."""
 
     @property
-    def cold(self) -> bool: ...
+    def cold(self) -> bool:
+        """The table has never been complete, or not for too long."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """Nothing can be missing but what came in the last few seconds."""
+        ...
 
     async def synced(self) -> None:
         """Return when the table is complete, or after a short while in vain."""
+        ...
+
+    def doubt(self, _identity: Identity, /) -> Refusal | Pending:
+        """Say what becomes of a token on a strict route while the table is not fresh."""
         ...
 
 
@@ -149,8 +164,13 @@ class Gate:
         self._log_query = log_query
         self._failures = _Unlimited() if failures is None else failures
 
-    def admit(self, head: RequestHead, *, waited: bool = False) -> Permit | Refusal | Pending | Answered:
-        """Return the verdict about *head*; *waited* says that a Pending of this request has been awaited."""
+    def admit(
+        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
+    ) -> Permit | Refusal | Pending | Answered:
+        """Return the verdict about *head*.
+
+        *waited* says that a Pending of this request has been awaited; *confirmed*, that it was one that `confirms`.
+        """
         method, raw, _, fields, _ = head
         key = (method, fields.host, raw)
         way = self._ways.get(key) or self._way(key)
@@ -172,7 +192,9 @@ class Gate:
             if credentials.token is not None:
                 judged = self._judge(head, credentials, rule, waited)
                 if not isinstance(judged, Verified):
-                    return judged._replace(route=route.name) if isinstance(judged, Refusal) else judged
+                    return judged._replace(route=route.name)
+                if rule.strict and not confirmed and not self._feed.fresh:
+                    return self._feed.doubt(judged.identity)._replace(route=route.name)
                 verified = judged
             elif rule.access is Access.REQUIRED:
                 return refuse("token_missing")._replace(route=route.name)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,7 @@ def routes() -> list[Route]:
         route(7, "/stripped/**", user, RouteOptions(strip_prefix="/stripped")),
         route(8, "/ws/**", user, RouteOptions(websocket=WebSocketOptions(origins=("https://friend.test",)))),
         route(9, "/wsbearer/**", user, RouteOptions(websocket=WebSocketOptions(token_from=("bearer",)))),
+        route(12, "/strict/**", replace(user, strict=True)),
         Route("post", 10, "gateway.yaml:20", None, "/post", "app", {b"POST": user}),
         Route("get", 11, "gateway.yaml:21", None, "/get", "app", {b"GET": user}),
     ]
@@ -60,9 +62,9 @@ class Door:
         )
 
     def admit(
-        self, target: str, *lines: str, method: str = "GET", host: str = "gw.test", waited: bool = False
+        self, target: str, *lines: str, method: str = "GET", host: str = "gw.test", waited: bool = False, **how: bool
     ) -> Permit | Refusal | Pending | Answered:
-        return self.gate.admit(head(target, *lines, method=method, host=host), waited=waited)
+        return self.gate.admit(head(target, *lines, method=method, host=host), waited=waited, **how)
 
     def permit(self, target: str, *lines: str, method: str = "GET") -> Permit:
         verdict = self.admit(target, *lines, method=method)
@@ -391,6 +393,28 @@ def test_who_has_waited_for_good_is_judged(door: Door) -> None:
     door.feed.warm.set()
     asyncio.run(_awaited(pending))
     assert isinstance(door.admit("/api/x", bearer("good"), waited=True), Permit)
+
+
+def test_a_strict_route_asks_the_store_while_revocations_may_be_missing(door: Door) -> None:
+    assert door.permit("/strict/x", bearer("good"))
+    door.feed.fresh = False
+    assert door.permit("/api/x", bearer("good"))
+    verdict = door.admit("/strict/x", bearer("good"))
+    assert isinstance(verdict, Pending)
+    assert (verdict.confirms, verdict.route) == (True, "strict")
+    assert isinstance(door.admit("/strict/x", bearer("good"), waited=True, confirmed=True), Permit)
+
+
+def test_to_have_waited_for_something_else_is_no_confirmation(door: Door) -> None:
+    door.feed.fresh = False
+    assert isinstance(door.admit("/strict/x", bearer("good"), waited=True), Pending)
+
+
+def test_the_store_is_not_asked_about_what_is_refused_anyway(door: Door) -> None:
+    door.feed.fresh = False
+    assert door.code("/strict/x", bearer("nobody")) == "role_missing"
+    assert door.code("/strict/x", bearer("expired")) == "token_expired"
+    assert door.code("/strict/x") == "token_missing"
 
 
 async def _awaited(pending: Pending) -> None:

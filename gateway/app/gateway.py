@@ -22,8 +22,10 @@ from gateway.app.files import ADDRESS_FILE, given_keys, keystore, master_secret,
 from gateway.app.forwarding import engine, pools, snapshot
 from gateway.app.issuers import fetchers
 from gateway.app.probing import start_probes
-from gateway.app.sessions import Sessions, sessions
+from gateway.app.sessions import MOST_STALE, Sessions, sessions
 from gateway.app.sight import Sight
+from gateway.app.streams import StreamKeeper
+from gateway.app.trust import Trust
 from gateway.clock import Clock, SystemClock
 from gateway.config.cautions import cautions
 from gateway.config.clients import registered
@@ -46,7 +48,7 @@ from gateway.proxy import connect as ways
 from gateway.proxy.server import Server
 from gateway.proxy.tls import Certificates, Pair
 from gateway.sessions.embedded import EmbeddedStore
-from gateway.sessions.revocations import Entry, Kind
+from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
 from gateway.sessions.store import connect as connect_store
 from gateway.tokens.certificates import read_certificate
@@ -99,8 +101,6 @@ class Gateway:
         self.embedded: EmbeddedStore | None = None
         self.port = 0
         self.admin_port = 0
-        self.cold = True
-        """The revocations were never complete, or have been incomplete for too long: no token can be vouched for."""
         self._draining = False
         self._tasks: list[asyncio.Task[None]] = []
         self._exits = contextlib.AsyncExitStack()
@@ -135,7 +135,10 @@ class Gateway:
             trusted=self.trusted,
             on_revoked=self._revoked,
         )
-        self._tasks.append(asyncio.create_task(self._follow()))
+        self.trust = Trust(self.sessions.feed, self.sessions.asking)
+        self.streams = self._keeper(self.sessions)
+        for work in (self._follow(), self.streams.run()):
+            self._tasks.append(asyncio.create_task(work))
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
         self.fetchers = fetchers(
@@ -153,7 +156,7 @@ class Gateway:
         self.engine.snapshot = snapshot(self.config, self._gate(self.sessions), self.routes, made)
         if self.effective.embedded:
             # Milliseconds; an external store may be down for long, and then public routes still answer.
-            await self.synced()
+            await self.trust.synced()
         if self.keystore is not None:
             self._tasks.append(asyncio.create_task(self._turn_keys(self.keystore)))
         self.server = Server(self.engine, self._tick)
@@ -197,11 +200,11 @@ class Gateway:
                 facts_of=doorkeeper.facts_of,
                 report=self.sight.report,
                 own_origins=self.effective.own_origins,
-                cold=lambda: self.cold,
                 slow_check=self._slow_check,
                 clients=self.clients,
                 logins=config.login is not None,
                 client_id=config.login.client_id if config.login else "gateway",
+                cold=lambda: self.trust.cold,
                 cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
                 base_path=config.login.base_path if config.login else "/auth",
                 origin=self.effective.origin,
@@ -217,13 +220,21 @@ class Gateway:
         return Gate(
             routes=self.routes,
             tokens=made.tokens,
-            feed=self,
+            feed=self.trust,
             wall=self.clock.wall,
             secrets=self.secrets,
             own_origins=self.effective.own_origins,
             read_from=frozenset(self.config.tokens.read_from),
             log_query=self.config.telemetry.log_query,
             failures=None if budget is None else FailedTokens(budget, budget / 6),
+        )
+
+    def _keeper(self, made: Sessions) -> StreamKeeper:
+        streams, ttl = self.engine.streams, self.config.tokens.access_ttl
+        streams.lives = made.tokens.lives
+        self.sight.gauge("gateway_streams", "Open WebSockets and answers under way.", lambda: len(streams))
+        return StreamKeeper(
+            streams, made.table, made.asking.is_live, self.clock, every=ttl, patience=min(ttl, MOST_STALE)
         )
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -292,14 +303,6 @@ class Gateway:
 
     # --- running ---
 
-    async def synced(self) -> None:
-        """Wait for the revocations to be complete, but not long: a start takes milliseconds, an outage minutes."""
-        for _ in range(100):
-            self.cold = not self.sessions.feed.is_ready
-            if not self.cold:
-                return
-            await asyncio.sleep(0.01)
-
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
         loop = asyncio.get_running_loop()
@@ -337,14 +340,10 @@ class Gateway:
     def _tick(self) -> None:
         """Each turn of the wheel: write the log, and look whether the revocations can still be trusted."""
         self.sight.recorder.push()
-        self.cold = not self.sessions.feed.is_ready
+        self.trust.look()
 
     def _revoked(self, entry: Entry) -> None:
-        """A revocation was applied: what it concerns must not stay connected."""
-        if entry.kind is Kind.SESSION:
-            self.engine.end_session(entry.value)
-        elif self.engine.tunnels:
-            self.engine.end_dead(self.sessions.table.is_dead)
+        self.streams.applied(entry)
 
     # --- readiness ---
 

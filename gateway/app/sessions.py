@@ -3,10 +3,12 @@
 import secrets as entropy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.models import Config
+from gateway.sessions.asking import Asking
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed, FeedState
 from gateway.sessions.programs import Programs
@@ -28,6 +30,9 @@ RETENTION_MARGIN = 60
 MOST_STALE = 600.0
 """Seconds for which tokens are judged by revocations that cannot be renewed; no longer than a token lives."""
 
+TAGS = 16_384
+"""Subject tags remembered, each an HMAC; while any user is revoked, every token is asked for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
@@ -39,6 +44,8 @@ class Sessions:
     tokens: VerifiedTokens
     service: SessionService
     programs: Programs
+    asking: Asking
+    ending: Ending
 
 
 def sessions(
@@ -59,7 +66,12 @@ def sessions(
     issuer, audience = config.effective.issuer, config.effective.audience
     client_id = config.login.client_id if config.login else "gateway"
     most = config.server.limits.token
-    table = Revocations(lambda iss, tenant, sub: subject_tag(secrets, iss, tenant, sub).hex(), on_applied=on_revoked)
+
+    @lru_cache(maxsize=TAGS)
+    def tag_of(iss: str, tenant: str | None, sub: str) -> bytes:
+        return subject_tag(secrets, iss, tenant, sub)
+
+    table = Revocations(lambda *person: tag_of(*person).hex(), on_applied=on_revoked)
     feed = Feed(
         store,
         table,
@@ -72,6 +84,7 @@ def sessions(
     verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
     policy = _policy(config)
     signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
+    ending = Ending(store, feed, lambda: policy)
     service = SessionService(
         people=people,
         store=store,
@@ -80,7 +93,7 @@ def sessions(
         client_id=client_id,
         secrets=secrets,
         table=table,
-        ending=Ending(store, feed, lambda: policy),
+        ending=ending,
         pool=pool.finishing,
         policy=lambda: policy,
         on_event=sight.audit,
@@ -89,7 +102,8 @@ def sessions(
     _gauges(sight, table, feed, pool)
     judge = Verifiers(verifier, trusted) if trusted else verifier
     tokens = VerifiedTokens(judge, table, renderer(config.effective.identity_headers), ring)
-    return Sessions(table, feed, verifier, tokens, service, programs)
+    asking = Asking(store, table, tag_of, issuer)
+    return Sessions(table, feed, verifier, tokens, service, programs, asking, ending)
 
 
 def _policy(config: Config) -> Policy:

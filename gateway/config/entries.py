@@ -77,6 +77,8 @@ class RuleConfig(Model):
     """Any of these in the token's `aud`; absent: what tokens.audience asks of every token."""
     body: Size = 1 << 20
     """The largest request body; absent: server.limits.body."""
+    revocation: Literal["normal", "strict"] = "normal"
+    """strict: while revocations may be missing here, ask the store about each token, and refuse if it is silent."""
 
 
 SocketOrigin = Annotated[

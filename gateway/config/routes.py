@@ -88,6 +88,7 @@ def rule(levels: Sequence[RuleConfig], having: Expansion, granted: Expansion) ->
     """
     access = Access(_nearest(levels, "auth"))
     body = levels[0].body if len(levels) > 2 and "body" in levels[0].model_fields_set else None
+    strict = _nearest(levels, "revocation") == "strict"
     if access is not Access.REQUIRED:
         levels = levels[: opened_at(levels) + 1]
     permissions = frozenset(_nearest(levels, "permissions"))
@@ -101,6 +102,7 @@ def rule(levels: Sequence[RuleConfig], having: Expansion, granted: Expansion) ->
         audience=frozenset(_nearest(levels, "audience")),
         granting={name: granted[name] for name in permissions if name in granted},
         body_limit=body,
+        strict=strict,
     )
     return replace(made, wanted=wanted(made))
 

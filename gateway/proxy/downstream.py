@@ -391,9 +391,9 @@ class Downstream(asyncio.Protocol):
             self._block, self._fields, self._kinds = block, fields, snapshot.kinds
         return fields
 
-    def _decide(self, head: RequestHead, snapshot: Snapshot, *, waited: bool) -> None:
+    def _decide(self, head: RequestHead, snapshot: Snapshot, *, waited: bool, confirmed: bool = False) -> None:
         try:
-            verdict = snapshot.gate.admit(head, waited=waited)
+            verdict = snapshot.gate.admit(head, waited=waited, confirmed=confirmed)
         except Exception as error:  # whatever broke in a decision, the decision is no (identity.md 4, 171)
             self._engine.fault("gate", error)
             verdict = refuse("internal_error", "gate")
@@ -421,14 +421,19 @@ class Downstream(asyncio.Protocol):
             self._answer_empty(head, verdict)
 
     async def _wait(self, pending: Pending, head: RequestHead, snapshot: Snapshot) -> None:
+        refusal: Refusal | None = None
         try:
-            await pending.wait()
+            refusal = await pending.wait()
         except Exception as error:
             self._engine.fault("pending", error)
+            refusal = refuse("internal_error", "pending") if pending.confirms else None
         self._task = None
         if self.state in (BODY, WAIT):
             try:
-                self._decide(head, snapshot, waited=True)
+                if refusal is not None:
+                    self._refuse(head, refusal._replace(route=pending.route))
+                else:
+                    self._decide(head, snapshot, waited=True, confirmed=pending.confirms)
                 self._go_on()
             except Exception as error:  # as in data_received
                 self._engine.fault("downstream", error)

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.gate import Gate
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import StatusLines
-from gateway.proxy.frames import CloseCode
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
+from gateway.proxy.streams import Streams
 from gateway.proxy.wheel import NEVER, Wheel, ticks
 from gateway.routing.table import Retry, Route, WebSocketOptions
 from gateway.telemetry.record import Record
-from gateway.tokens.verify import Identity
 
 if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.pool import Pool
-    from gateway.proxy.tunnel import Tunnel
 
 
 REST = 5.0
@@ -127,8 +125,7 @@ class Engine:
     status_lines: StatusLines = field(default_factory=StatusLines)
     connections: set["Downstream"] = field(default_factory=set)
     by_address: dict[str, int] = field(default_factory=dict)
-    tunnels: dict[str, set["Tunnel"]] = field(default_factory=dict)
-    """Open WebSockets by session; those without one under ""."""
+    streams: Streams = field(default_factory=Streams)
     draining: bool = False
     fault: Callable[[str, BaseException], None] = lambda _what, _error: None
     """Told about bugs: an exception where none may happen."""
@@ -139,18 +136,6 @@ class Engine:
     """Ticks a client may pause within a body."""
     rest: int = 0
     """Ticks after which an idle connection gives back what it remembers."""
-
-    def end_session(self, session: str) -> None:
-        """Close every open WebSocket of *session*: it is over."""
-        for tunnel in list(self.tunnels.get(session, ())):
-            tunnel.close(CloseCode.POLICY, "session ended")
-
-    def end_dead(self, is_dead: Callable[[Identity], bool]) -> None:
-        """Close every open WebSocket whose owner's token *is_dead* now."""
-        for tunnels in list(self.tunnels.values()):
-            for tunnel in list(tunnels):
-                if tunnel.identity is not None and is_dead(tunnel.identity):
-                    tunnel.close(CloseCode.POLICY, "session ended")
 
     def __post_init__(self) -> None:
         self.keep_alive = ticks(self.limits.keep_alive)

@@ -20,11 +20,11 @@ from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import BODILESS, CONTINUE, refusal_answer
 from gateway.proxy.engine import Engine, Plan
-from gateway.proxy.frames import CloseCode
 from gateway.proxy.health import Outcome, outcome_of_break, outcome_of_refusal, outcome_of_status
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.wheel import NEVER
 from gateway.telemetry.record import Record
+from gateway.tokens.cache import Verified
 from gateway.websocket import without_protocols
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class Exchange:
     _total_at: int = NEVER
     _tried: int = 0
     _retries: int = 0
+    _goes_on: bool = False
+    """The answer did not come whole and is entered in the streams of its session."""
+    due: float = NEVER
 
     def __init__(self, engine: Engine, down: "Downstream", head: RequestHead, permit: Permit, plan: Plan) -> None:
         self._engine = engine
@@ -302,7 +305,7 @@ class Exchange:
         if shake is None or head.upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != [shake.accept]:
             return False
         engine = self._engine
-        verdict = engine.snapshot.gate.admit(self.head, waited=True)
+        verdict = engine.snapshot.gate.admit(self.head, waited=True, confirmed=True)
         if isinstance(verdict, Refusal):
             self.fail(verdict)  # the session has ended since: nobody would close its tunnel any more
             return True
@@ -328,7 +331,7 @@ class Exchange:
         if rest:
             tunnel.from_upstream(rest)
         if engine.draining:
-            tunnel.close(CloseCode.GOING_AWAY, "going away")
+            tunnel.go_away()
         return True
 
     def tunnel_over(self, up: "Upstream", reason: str, bytes_in: int, bytes_out: int) -> None:
@@ -363,6 +366,33 @@ class Exchange:
             self._down.write(b"".join(out))
         else:
             self._down.writelines(out)
+
+    def goes_on(self) -> None:
+        """The answer's end has not come with its beginning: from now on it ends with the session, if it has one."""
+        self._touch()
+        owner = self.permit.verified
+        if owner is None:
+            return
+        streams = self._engine.streams
+        streams.add(self)
+        self._goes_on = True
+        if not streams.lives(owner):
+            self.end_session()  # it has ended since the request came: nobody would end this answer any more
+
+    @property
+    def owner(self) -> Verified | None:
+        """Whose request it is."""
+        return self.permit.verified
+
+    def end_session(self) -> None:
+        """Cut the answer: its owner's session is over. Nothing is injected, and no clean end either."""
+        if self.up is not None and self.up.target.health.suspect:
+            self.plan.pool.judge(self, self.up.target, Outcome.NOTHING)
+        self._drop_upstream()
+        self._finish("session ended", cut=True)
+
+    def go_away(self) -> None:
+        """The gateway stops: an answer has its time to come to an end."""
 
     def activity(self) -> None:
         self._touch()
@@ -518,6 +548,8 @@ class Exchange:
 
     def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
         engine, permit, head, plan = self._engine, self.permit, self.head, self.plan
+        if self._goes_on:
+            engine.streams.discard(self)
         now = engine.monotonic()
         verified = permit.verified
         target = self.target

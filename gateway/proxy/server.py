@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from gateway.errors import ConfigError
 from gateway.proxy.downstream import IDLE, LINGER_SECONDS, Downstream
 from gateway.proxy.engine import Engine
-from gateway.proxy.frames import CloseCode
 from gateway.proxy.keepalive import stay_alive
 from gateway.proxy.pool import Pool
 from gateway.proxy.wheel import TICK
@@ -74,9 +73,8 @@ class Server:
         engine.draining = True
         for server in self._listeners:
             server.close()
-        for session_tunnels in list(engine.tunnels.values()):
-            for tunnel in list(session_tunnels):
-                tunnel.close(CloseCode.GOING_AWAY, "going away")
+        for stream in engine.streams:
+            stream.go_away()
         self._close_idle()
         end = engine.monotonic() + grace
         while engine.connections and engine.monotonic() < end:

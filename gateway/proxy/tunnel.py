@@ -48,12 +48,11 @@ class Tunnel:
         """One side has said goodbye by itself."""
         self._is_over = False
         self._unsent = 0
-        verified = exchange.permit.verified
-        self.identity = None if verified is None else verified.identity
-        self.session = "" if verified is None else verified.identity.session
+        self.owner = exchange.permit.verified
+        self.due = float("inf")
         self.bytes_in = 0
         self.bytes_out = 0
-        engine.tunnels.setdefault(self.session, set()).add(self)
+        engine.streams.add(self)
         self._touch()
 
     # --- bytes ---
@@ -97,6 +96,14 @@ class Tunnel:
                 wheel.watch(down, deadline)
 
     # --- goodbyes ---
+
+    def end_session(self) -> None:
+        """The owner's session is over."""
+        self.close(CloseCode.POLICY, "session ended")
+
+    def go_away(self) -> None:
+        """The gateway stops."""
+        self.close(CloseCode.GOING_AWAY, "going away")
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Say goodbye to both sides, and cut them a second later."""
@@ -177,11 +184,7 @@ class Tunnel:
         if self._is_over:
             return
         self._is_over = True
-        others = self._engine.tunnels.get(self.session)
-        if others is not None:
-            others.discard(self)
-            if not others:
-                del self._engine.tunnels[self.session]
+        self._engine.streams.discard(self)
         if not self._up.lost:
             self._up.transport.close()
         # `close` lets what has been written reach the client first, the other side's close frame for one.

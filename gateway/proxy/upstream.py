@@ -270,7 +270,7 @@ class Upstream(asyncio.Protocol):
         else:
             exchange.flush()
         if self.exchange is exchange:
-            exchange.activity()
+            exchange.goes_on()
 
     def _take_body(self, exchange: "Exchange", body: BodyFraming, data: bytes) -> None:
         try:

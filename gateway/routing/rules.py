@@ -38,6 +38,8 @@ class Rule:
     """Permission to the roles that bring it along without the token saying so."""
     body_limit: int | None = None
     """Bytes; None leaves the route's own limit."""
+    strict: bool = False
+    """Refuse rather than let a token pass whose revocation may not have arrived here."""
     wanted: str = ""
     """`wanted(rule)` in the words of the file, for the log."""
 

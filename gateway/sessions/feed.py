@@ -303,7 +303,16 @@ class Feed:
 
     async def _append(self, entries: Iterable[Entry], *, canary: str | None = None) -> tuple[int, bool]:
         """Write to the stream; return the store's time in milliseconds, and whether it remembers its beginning."""
+        entries = list(entries)
         values: list[Argument] = [self._retention_ms]
+        # A session, a user, and everything wide has a state in the store beside the feed; these two get theirs here.
+        await self._store.link.many(
+            [
+                ("SET", self._store.keys.dead(e.kind.value, e.value), e.cut_ms, "PX", self._retention_ms)
+                for e in entries
+                if e.kind in (Kind.TOKEN, Kind.KEY)
+            ]
+        )
         for entry in entries:
             expires = entry.expires_ms or ""
             values += [entry.kind.value, entry.value, expires, min(entry.cut_ms, FOREVER), entry.reason, entry.actor]

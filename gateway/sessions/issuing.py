@@ -1,6 +1,6 @@
 """What login and refresh have in common: naming a user, signing for them, and taking back what they lost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.sessions.ending import Ending
 from gateway.sessions.people import Pool
@@ -67,7 +67,12 @@ class Issuing:
 
 def grants(subject: Subject) -> str:
     """Return everything a route may ask for, one a line; neither roles nor permissions can hold a line break."""
-    return "\n".join(sorted({*(f"r:{role}" for role in subject.roles), *(f"p:{name}" for name in subject.permissions)}))
+    return "\n".join(sorted(grants_of(subject.roles, subject.permissions)))
+
+
+def grants_of(roles: Iterable[str], permissions: Iterable[str]) -> set[str]:
+    """Return the lines of `grants` that these make."""
+    return {*(f"r:{role}" for role in roles), *(f"p:{name}" for name in permissions)}
 
 
 def seconds(milliseconds: int) -> int:

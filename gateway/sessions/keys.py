@@ -5,6 +5,7 @@
     {prefix}:{<tag>}:u         HASH    cut (ms), last (highest stamp issued), dis, gr (grants of the newest tokens)
     {prefix}:cuts              HASH    cli:<id> / ten:<id> / all -> cut-off ms, for sessions older than the feed
     {prefix}:jti:<hash>        STRING  an assertion of a client that has been used, until it would be refused anyway
+    {prefix}:dead:<kind>:<id>  STRING  cut-off ms of a revoked token (jti) or key (kid), for whoever asks the store
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
 
@@ -52,6 +53,10 @@ class Keys:
     def assertion(self, name: str) -> str:
         """Return the key of a used assertion, whose hash is *name*."""
         return f"{self.prefix}:jti:{name}"
+
+    def dead(self, kind: str, value: str) -> str:
+        """Return the key that says a token or signing key is revoked."""
+        return f"{self.prefix}:dead:{kind}:{value}"
 
     def of(self, tag: bytes) -> UserKeys:
         """Return the keys of the user whose subject tag is *tag*."""

@@ -94,6 +94,10 @@ class Revocations:
 
     def is_dead(self, identity: Identity) -> bool:
         """Say whether a token was revoked. The one place where a stamp is compared with a cut-off."""
+        return identity.issued_ms <= self._coarse or self.names(identity)
+
+    def names(self, identity: Identity) -> bool:
+        """Say whether somebody revoked the token; as `is_dead` without what coarsening refuses for want of room."""
         stamp = identity.issued_ms
         return (
             stamp <= self._everyone
@@ -210,7 +214,7 @@ class Revocations:
 
     def _cut_for_everyone(self) -> int:
         mark = self._marks[Kind.ALL].get("")
-        return max(self._coarse, mark.cut_ms if mark is not None else 0)
+        return 0 if mark is None else mark.cut_ms
 
 
 def durable_name(kind: Kind, value: str) -> str:

@@ -11,7 +11,7 @@ from typing import assert_never
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.sessions.ending import Ending
 from gateway.sessions.issuing import Issuing, grants, seconds
-from gateway.sessions.outcomes import Disabled, Peeked, SessionView, Unknown
+from gateway.sessions.outcomes import Disabled, SessionView
 from gateway.sessions.people import CredentialVerifier, Pool
 from gateway.sessions.refreshing import Refreshing, no_user_store
 from gateway.sessions.revocations import Revocations
@@ -55,7 +55,6 @@ class SessionService:
         """
         self._people = people
         self._store = store
-        self._table = table
         self._ending = ending
         self._policy = policy
         self._issuing = Issuing(
@@ -159,14 +158,3 @@ class SessionService:
     async def sessions(self, *, subject: str, tenant: str | None = None) -> tuple[SessionView, ...]:
         """Return the live sessions of *subject*."""
         return await self._store.sessions_of(self._issuing.tag(subject, tenant))
-
-    async def is_live(self, session: str, *, subject: str, tenant: str | None = None) -> bool:
-        """Ask the store itself whether a session lives: for strict routes whose feed lags, and for long streams."""
-        if self._table.has_session(session):
-            return False
-        tag = self._issuing.tag(subject, tenant)
-        match await self._store.peek(tag, session, wide_cut=self._issuing.wide_cut(tag, tenant)):
-            case Peeked(active=active):
-                return active
-            case Unknown():
-                return False

@@ -105,6 +105,10 @@ class VerifiedTokens:
         """Whether *token* was verified a while ago; says nothing about whether it still counts."""
         return token in self._young or token in self._old
 
+    def lives(self, verified: Verified) -> bool:
+        """Whether no revocation has come that concerns a token which was verified a while ago."""
+        return verified.epoch == self._revocations.epoch or not self._revocations.is_dead(verified.identity)
+
     def check(self, token: bytes, now: float) -> Verified | Invalid:
         """Judge *token* at *now*, exactly as the verifier and the revocation table would."""
         entry = self._young.get(token)

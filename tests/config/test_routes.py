@@ -132,6 +132,16 @@ def test_a_body_limit_comes_from_the_nearest_place(tmp_path: Path) -> None:
     assert only(tmp_path, "body: 4KiB", "defaults: {body: 3KiB}").options.body_limit == 4096
 
 
+def test_strict_revocation_comes_from_the_nearest_place(tmp_path: Path) -> None:
+    more = "defaults: {revocation: strict}"
+    assert not rule(table(tmp_path, "- {path: /a, to: app}"), "/a").strict
+    assert rule(table(tmp_path, "- {path: /a, to: app}", more), "/a").strict
+    routes = table(
+        tmp_path, "- {path: /a, to: app, revocation: normal, methods: {GET: {}, PUT: {revocation: strict}}}", more
+    )
+    assert (rule(routes, "/a").strict, rule(routes, "/a", "PUT").strict) == (False, True)
+
+
 def test_each_timeout_comes_from_the_nearest_place() -> None:
     routes = route_table(load(EXAMPLES / "full.yaml", FULL_ENVIRON))
     orders = met(routes, "/api/orders/7").route.options

@@ -9,11 +9,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from typing import cast
 
 from gateway.clock import SystemClock
-from gateway.gate import Gate
+from gateway.errors import Refusal, refuse
+from gateway.gate import Gate, Pending
 from gateway.proxy.balancer import RoundRobin
 from gateway.proxy.connect import WRITE_HIGH
 from gateway.proxy.downstream import Downstream
@@ -113,10 +115,32 @@ class Feed:
 
     def __init__(self) -> None:
         self.cold = False
+        self.fresh = True
         self.warm = asyncio.Event()
+        self._verdict: Refusal | None = None
+        self._fault: Exception | None = None
+
+    def refuses(self, code: str) -> None:
+        """Let the store be against every token on a strict route."""
+        self._verdict = refuse(code)
+        self.warm.set()
+
+    def breaks(self) -> None:
+        """Let asking the store be a bug."""
+        self._fault = RuntimeError("planted")
+        self.warm.set()
 
     async def synced(self) -> None:
         await self.warm.wait()
+
+    def doubt(self, identity: Identity) -> Refusal | Pending:
+        return Pending(self._ask, confirms=True)
+
+    async def _ask(self) -> Refusal | None:
+        await self.warm.wait()
+        if self._fault is not None:
+            raise self._fault
+        return self._verdict
 
 
 USER, ADMIN = Rule(roles=frozenset({"user", "admin"})), Rule(roles=frozenset({"admin"}))
@@ -161,6 +185,7 @@ def usual_routes() -> list[Route]:
         route(13, "/short/**", PUBLIC, RouteOptions(body_limit=1 << 40, timeouts=Timeouts(5.0, 2.0, 4.0, 20.0))),
         route(14, "/once/**", PUBLIC, RouteOptions(body_limit=1 << 40, retry=Retry(0, frozenset()))),
         route(15, "/ws/**", USER, RouteOptions(websocket=WebSocketOptions())),
+        route(16, "/strict/**", replace(USER, strict=True)),
     ]
 
 

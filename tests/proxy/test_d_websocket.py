@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.proxy.engine import Limits
+from gateway.proxy.tunnel import Tunnel
 from gateway.routing.table import Route, RouteOptions, WebSocketOptions
 from gateway.tokens.carriers import ACCESS_COOKIE
 from gateway.tokens.verify import Invalid
@@ -342,12 +343,12 @@ async def test_d6_a_session_that_ends_before_the_101_comes_gets_no_tunnel(there:
     await until(lambda: made.pools["app"].targets[0].inflight)
     await settle()
     made.tokens.known[b"good"] = Invalid(code, "revoked")
-    made.engine.end_session("s-1")
+    made.engine.streams.end_session("s-1")
     service.ready.set()
     answer = await client.answer()
     assert (answer.status, answer.code) == (401, code)
     await (await service.peer()).ended()
-    assert made.engine.tunnels == {}
+    assert len(made.engine.streams) == 0
 
 
 # --- frames through the tunnel ---
@@ -491,7 +492,7 @@ async def test_d9_a_close_passes_from_client_to_upstream_and_back(there: Place, 
     made = there[0]
     await until(lambda: made.records)
     assert (made.record.status, made.record.reason, made.record.code) == (101, "", "")
-    assert made.engine.tunnels == {}
+    assert len(made.engine.streams) == 0
 
 
 async def test_d9_a_close_passes_from_upstream_to_client_and_back(there: Place) -> None:
@@ -591,7 +592,7 @@ async def test_d6_the_end_of_a_session_ends_its_tunnels_and_no_others(there: Pla
     made = there[0]
     mine, my_peer, _ = await opened(there)
     other, other_peer, _ = await opened(there, token="elsewhere")
-    made.engine.end_session("s-1")
+    made.engine.streams.end_session("s-1")
     await said(mine, goodbye(1008, "session ended"))
     assert await my_peer.frame() == (CLOSE, b"\x03\xf0session ended")
     await mine.send(frame(TEXT, b"ignored"))
@@ -602,7 +603,7 @@ async def test_d6_the_end_of_a_session_ends_its_tunnels_and_no_others(there: Pla
     assert (made.record.reason, made.record.subject) == ("session ended", "alice")
     await other.send(frame(TEXT, b"untouched"))
     assert await other_peer.frame() == (TEXT, b"untouched")
-    assert list(made.engine.tunnels) == ["s-2"]
+    assert made.engine.streams.sessions == {"s-2"}
 
 
 @pytest.mark.parametrize("cut", [1, 3, 6, 60])
@@ -613,7 +614,7 @@ async def test_d6_a_goodbye_waits_for_the_end_of_the_frame_that_is_under_way(the
     peer.send(down[:cut])
     await peer.got(up[:cut])
     await said(client, down[:cut])
-    there[0].engine.end_session("s-1")
+    there[0].engine.streams.end_session("s-1")
     await client.send(up[cut:] + frame(TEXT, b"too late"))
     peer.send(down[cut:] + frame(TEXT, b"too late", masked=False))
     await peer.got(up[cut:])
@@ -628,7 +629,7 @@ async def test_a_frame_that_does_not_end_is_cut_after_a_second(there: Place) -> 
     down = frame(BINARY, bytes(1000), masked=False)
     peer.send(down[:500])
     await said(client, down[:500])
-    there[0].engine.end_session("s-1")
+    there[0].engine.streams.end_session("s-1")
     there[0].turn(1.0)
     await client.closed()
 
@@ -637,7 +638,7 @@ async def test_a_client_that_has_said_goodbye_hears_no_other_one_of_ours(there: 
     client, peer, _ = await opened(there)
     await client.send(frame(CLOSE, b"\x03\xe8"))
     await peer.frame()
-    there[0].engine.end_session("s-1")
+    there[0].engine.streams.end_session("s-1")
     await said(client, goodbye(1008, "session ended"))
     there[0].turn(1.0)
     assert await peer.ended() == b""
@@ -704,7 +705,9 @@ async def test_an_upstream_that_does_not_read_holds_its_client(there: Place) -> 
     client, peer, _ = await opened(there)
     whole = frame(BINARY, bytes(12_000_000)) * 3
     sending = asyncio.create_task(client.send(whole))
-    up = next(iter(there[0].engine.tunnels["s-1"]))._up
+    (tunnel,) = there[0].engine.streams.of("s-1")
+    assert isinstance(tunnel, Tunnel)
+    up = tunnel._up
     await until(lambda: not up.writable)
     await settle(50)
     assert not sending.done()
@@ -723,11 +726,11 @@ async def test_after_every_kind_of_end_nothing_is_left(there: Place) -> None:
         elif end == "upstream":
             peer.leave()
         else:
-            made.engine.end_session("s-1")
+            made.engine.streams.end_session("s-1")
             await settle()
             made.turn(1.0)
         await until(lambda: not made.engine.connections)
         peer.leave()
     target = made.pools["app"].targets[0]
     assert (target.inflight, target.open, target.idle) == (0, 0, [])
-    assert made.engine.tunnels == {}
+    assert len(made.engine.streams) == 0

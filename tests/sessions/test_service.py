@@ -433,13 +433,6 @@ class TestLogout:
         )
         assert isinstance(answer, InvalidGrant) or gateway.is_dead(answer)
 
-    async def test_is_seen_by_those_who_ask_the_store(self, gateway: Gateway) -> None:
-        login = await gateway.login()
-        assert await gateway.service.is_live(login.session, subject="u-1", tenant="acme")
-        assert not await gateway.service.is_live(login.session, subject="u-2", tenant="acme")
-        await gateway.service.logout(login.session, subject="u-1", tenant="acme")
-        assert not await gateway.service.is_live(login.session, subject="u-1", tenant="acme")
-
 
 class TestTrouble:
     async def test_a_revocation_the_store_has_lost_still_refuses_and_is_restored(self, gateway: Gateway) -> None:
