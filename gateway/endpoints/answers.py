@@ -35,13 +35,13 @@ def answer(members: Mapping[str, object]) -> web.Response:
     return web.Response(body=json.dumps(members).encode(), headers={"Content-Type": JSON})
 
 
-def refusal_answer(refusal: Refusal, facts: Facts) -> web.Response:
-    """Return *refusal* in the OAuth form, and note it for the access log."""
+def refusal_answer(refusal: Refusal, facts: Facts, more: Mapping[str, object] | None = None) -> web.Response:
+    """Return *refusal* in the OAuth form, with *more* members, and note it for the access log."""
     facts.code = refusal.code.name
     facts.reason = refusal.reason
     response = web.Response(
         status=refusal.status,
-        body=oauth_error(refusal, facts.request_id),
+        body=oauth_error(refusal, facts.request_id, more),
         headers={"Content-Type": JSON},
     )
     response.headers.extend(extra_headers(refusal))

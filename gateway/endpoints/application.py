@@ -8,9 +8,10 @@ from typing import TypedDict
 
 from aiohttp import http_parser, web
 
+from gateway.endpoints import account
 from gateway.endpoints.answers import guard
 from gateway.endpoints.bodies import MAX_BODY
-from gateway.endpoints.login import login
+from gateway.endpoints.login import login, second_step
 from gateway.endpoints.logout import logout
 from gateway.endpoints.oauth import introspect, token
 from gateway.endpoints.refresh import refresh
@@ -55,6 +56,13 @@ def application(services: Services) -> web.Application:
         client_max_size=4 * MAX_BODY,
     )
     app.router.add_post(f"{base}/login", login(services))
+    app.router.add_post(f"{base}/login/mfa", second_step(services))
+    app.router.add_post(f"{base}/password", account.password(services))
+    app.router.add_get(f"{base}/second-factor", account.factor_state(services))
+    app.router.add_post(f"{base}/second-factor/enrol", account.enrol(services))
+    app.router.add_post(f"{base}/second-factor/confirm", account.confirm(services))
+    app.router.add_post(f"{base}/second-factor/recovery-codes", account.recovery_codes(services))
+    app.router.add_post(f"{base}/second-factor/disable", account.disable(services))
     app.router.add_post(f"{base}/refresh", refresh(services))
     app.router.add_post(f"{base}/logout", logout(services))
     app.router.add_get(f"{base}/session", session(services))

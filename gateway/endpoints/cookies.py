@@ -12,7 +12,15 @@ from typing import NamedTuple
 from aiohttp import web
 
 from gateway.errors import Refused, refuse
-from gateway.tokens.carriers import ACCESS_COOKIE, CSRF_COOKIE, REFRESH_COOKIE, Unreadable, cookies
+from gateway.tokens.carriers import (
+    ACCESS_COOKIE,
+    CSRF_COOKIE,
+    DEVICE_COOKIE,
+    LOGIN_COOKIE,
+    REFRESH_COOKIE,
+    Unreadable,
+    cookies,
+)
 
 MAX_COOKIE = 4096
 """Bytes of name, value and attributes; browsers drop a longer cookie without a word (rfc6265bis section 5.6)."""
@@ -32,6 +40,10 @@ class Carried(NamedTuple):
     access: str | None = None
     refresh: str | None = None
     csrf: str | None = None
+    login: str | None = None
+    """Of a login that waits for its second factor."""
+    device: str | None = None
+    """Of a browser somebody logged in with before."""
     repeated: bool = False
     """One of them came twice, so nobody can say which is meant: none counts."""
 
@@ -47,8 +59,13 @@ def read(request: web.Request) -> Carried:
     jar = cookies("; ".join(values).encode("utf-8", "surrogateescape"))
     if isinstance(jar, Unreadable):
         return Carried(repeated=True)
+    ours = jar.ours
     return Carried(
-        jar.ours.get(ACCESS_COOKIE) or None, jar.ours.get(REFRESH_COOKIE) or None, jar.ours.get(CSRF_COOKIE) or None
+        access=ours.get(ACCESS_COOKIE) or None,
+        refresh=ours.get(REFRESH_COOKIE) or None,
+        csrf=ours.get(CSRF_COOKIE) or None,
+        login=ours.get(LOGIN_COOKIE) or None,
+        device=ours.get(DEVICE_COOKIE) or None,
     )
 
 
@@ -82,6 +99,11 @@ def set_all(response: web.StreamResponse, jar: Jar, settings: CookieSettings) ->
 def set_csrf(response: web.StreamResponse, token: str) -> None:
     """Set the CSRF cookie alone; it goes when the browser closes."""
     response.headers.add("Set-Cookie", _line(CSRF_COOKIE, token, None, "Strict", script=True))
+
+
+def set_login(response: web.StreamResponse, value: str, age: int) -> None:
+    """Tie a login that waits for its second factor to this browser; "" and 0 undo it."""
+    response.headers.add("Set-Cookie", _line(LOGIN_COOKIE, value, age, "Strict"))
 
 
 def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:

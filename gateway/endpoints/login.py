@@ -1,11 +1,10 @@
-"""POST /auth/login: credentials in, a session out.
+"""POST /auth/login and POST /auth/login/mfa: credentials in, a session out.
 
 Order: a foreign page is refused before its body is read; the body must be readable in one way; the brake on guessing
 gives a turn; only then is the password looked at. Whatever session the browser had before plays no part (fixation).
 """
 
 import re
-from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -16,12 +15,14 @@ from gateway.endpoints.facts import FACTS
 from gateway.endpoints.forgery import refuse_foreign_login
 from gateway.endpoints.granted import bearer_answer, cookie_answer
 from gateway.endpoints.services import Services
+from gateway.endpoints.signing_in import CodeNeeded, Credentials, Place, SignedIn, SigningIn
 from gateway.errors import Refused, refuse
-from gateway.sessions.answers import BadCredentials, Login
+from gateway.sessions.answers import Login
 from gateway.tokens import csrf
 from gateway.users.passwords import MAX_PASSWORD_BYTES
 
 _MAX_NAME = 1024
+_MAX_CODE = 128
 _MAX_LABEL = 128
 """Longest device name or user agent that is kept for the person's own list of sessions."""
 
@@ -29,50 +30,64 @@ _MAX_LABEL = 128
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
-class Credentials(NamedTuple):
-    """What a login asks for."""
-
-    username: str
-    password: str
-    by_cookie: bool
-    scope: str | None
-    device: str | None
-
-    def __repr__(self) -> str:
-        return "Credentials(...)"
-
-
 def login(services: Services) -> Handler:
-    """Return the handler."""
+    """Return the handler of the first step."""
+    signing_in = SigningIn(services)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        facts = request[FACTS]
         refuse_foreign_login(request, services.own_origins)
         fields = await bodies.fields(request)
-        _check_page_token(request, fields, services)
-        asked = _credentials(fields)
-        async with services.turnstile.attempt(asked.username, facts.client_address) as attempt:
-            outcome = await services.sessions.login(
-                username=asked.username,
-                password=asked.password,
-                scope=asked.scope,
-                device=asked.device,
-                user_agent=_label(request.headers.get("User-Agent", "")),
-                address=facts.client_address,
-            )
-            if isinstance(outcome, BadCredentials):
-                attempt.failed()
-                return refusal_answer(refuse("invalid_credentials", outcome.reason), facts)
-            attempt.succeeded()
-        facts.subject = outcome.subject.sub
-        if asked.by_cookie:
-            return await _in_cookies(outcome, services)
-        return bearer_answer(request, outcome)
+        check_page_token(request, fields, services)
+        match await signing_in.by_password(credentials(fields), place_of(request)):
+            case SignedIn() as signed_in:
+                return await _granted(request, signed_in, services)
+            case CodeNeeded() as needed:
+                return code_needed_answer(request, needed)
 
     return handle
 
 
-async def _in_cookies(outcome: Login, services: Services) -> web.Response:
+def second_step(services: Services) -> Handler:
+    """Return the handler of the second step."""
+    signing_in = SigningIn(services)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        refuse_foreign_login(request, services.own_origins)
+        fields = await bodies.fields(request)
+        token = bodies.needed(fields, "mfa_token")
+        signed_in = await signing_in.by_code(token, code_in(fields), place_of(request))
+        response = await _granted(request, signed_in, services)
+        if signed_in.by_cookie:
+            cookies.set_login(response, "", 0)
+        return response
+
+    return handle
+
+
+def code_in(fields: bodies.Fields) -> str:
+    """Return the code of a body, without the spaces that apps show in it; raises as `bodies.needed`."""
+    bodies.text(fields, "code", longest=_MAX_CODE)
+    return bodies.needed(fields, "code").replace(" ", "")
+
+
+def code_needed_answer(request: web.Request, needed: CodeNeeded) -> web.Response:
+    """Return the 403 that asks for the second step."""
+    more = {"mfa_token": needed.token, "methods": needed.methods, "expires_in": needed.expires_in}
+    response = refusal_answer(refuse("mfa_required"), request[FACTS], more)
+    if needed.by_cookie:
+        cookies.set_login(response, needed.cookie, needed.expires_in)
+    return response
+
+
+async def _granted(request: web.Request, signed_in: SignedIn, services: Services) -> web.Response:
+    request[FACTS].subject = signed_in.login.subject.sub
+    if signed_in.by_cookie:
+        return await in_cookies(signed_in.login, services)
+    return bearer_answer(request, signed_in.login)
+
+
+async def in_cookies(outcome: Login, services: Services) -> web.Response:
+    """Return the answer of a login by cookie; raises Refused (internal_error) when a browser would drop one."""
     try:
         return cookie_answer(outcome, csrf.mint(services.secrets, outcome.session), services.cookies)
     except Refused:
@@ -81,7 +96,14 @@ async def _in_cookies(outcome: Login, services: Services) -> web.Response:
         raise
 
 
-def _check_page_token(request: web.Request, fields: bodies.Fields, services: Services) -> None:
+def place_of(request: web.Request) -> Place:
+    """Return where *request* comes from."""
+    carried = cookies.read(request)
+    agent = _label(request.headers.get("User-Agent", ""))
+    return Place(request[FACTS].client_address, agent, carried.login, carried.device)
+
+
+def check_page_token(request: web.Request, fields: bodies.Fields, services: Services) -> None:
     """Check the token of `GET /auth/csrf` that a login page's form carries: it must be this browser's own."""
     token = bodies.text(fields, "csrf_token")
     if token is None:
@@ -90,7 +112,8 @@ def _check_page_token(request: web.Request, fields: bodies.Fields, services: Ser
         raise Refused(refuse("csrf_failed", "login_page_token"))
 
 
-def _credentials(fields: bodies.Fields) -> Credentials:
+def credentials(fields: bodies.Fields) -> Credentials:
+    """Return what a login asks for; raises Refused (bad_request)."""
     username = bodies.needed(fields, "username")
     if len(username) > _MAX_NAME:
         raise Refused(refuse("bad_request", "username_too_long", detail="The user name is too long."))

@@ -14,18 +14,25 @@ from gateway.tokens.clients import Assertion, Client
 from gateway.tokens.issue import AccessToken
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets
+from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Invalid, Verifier
+from gateway.users.change import PasswordChange
+from gateway.users.second_factor import SecondFactor
 from gateway.users.turnstile import Turnstile
 
 
 class Sessions(Protocol):
     """Begins, renews and ends sessions; each call may raise Refused or StoreUnavailable."""
 
-    async def login(
+    async def verify(self, username: str, password: str) -> Subject | BadCredentials: ...
+
+    async def subject(self, sub: str) -> Subject | BadCredentials: ...
+
+    async def begin(
         self,
+        subject: Subject,
         *,
-        username: str,
-        password: str,
+        amr: tuple[str, ...],
         scope: str | None = None,
         device: str | None = None,
         user_agent: str,
@@ -41,6 +48,16 @@ class Sessions(Protocol):
     async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None: ...
 
     async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
+
+
+class BegunLogins(Protocol):
+    """Logins that wait for a second factor; each call may raise StoreUnavailable."""
+
+    async def begin(self, login: str) -> None: ...
+
+    async def attempt(self, login: str) -> bool: ...
+
+    async def finish(self, login: str) -> bool: ...
 
 
 class Programs(Protocol):
@@ -69,6 +86,9 @@ class Services:
     ring: KeyRing
     secrets: Secrets
     turnstile: Turnstile
+    second_factor: SecondFactor
+    begun: BegunLogins
+    passwords: PasswordChange
     clock: Clock
     facts_of: FactsOf
     report: Report

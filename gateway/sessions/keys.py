@@ -6,6 +6,8 @@
     {prefix}:cuts              HASH    cli:<id> / ten:<id> / all -> cut-off ms, for sessions older than the feed
     {prefix}:jti:<hash>        STRING  an assertion of a client that has been used, until it would be refused anyway
     {prefix}:dead:<kind>:<id>  STRING  cut-off ms of a revoked token (jti) or key (kid), for whoever asks the store
+    {prefix}:{b:<login>}       STRING  tries left of a login that waits for its second factor
+    {prefix}:{o:<mark>}        STRING  the latest step of time-based codes that a user has used
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
 
@@ -61,3 +63,11 @@ class Keys:
     def of(self, tag: bytes) -> UserKeys:
         """Return the keys of the user whose subject tag is *tag*."""
         return UserKeys(f"{self.prefix}:{{{tag.hex()}}}")
+
+    def begun(self, login: str) -> str:
+        """Return the key of a login that waits for its second factor."""
+        return f"{self.prefix}:{{b:{login}}}"
+
+    def last_step(self, mark: bytes) -> str:
+        """Return the key of the last used step of the user with this mark."""
+        return f"{self.prefix}:{{o:{mark.hex()}}}"

@@ -18,12 +18,12 @@ from gateway.sessions.revocations import Revocations
 from gateway.sessions.store import NewSession, Policy, SessionStore
 from gateway.tokens.base64url import encode
 from gateway.tokens.issue import Issuer
-from gateway.tokens.people import InvalidCredentials, Unavailable
+from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
 from gateway.tokens.refresh import RefreshToken, mint, parse
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.subject import Subject
 
-_PASSWORD = ("pwd",)
+PASSWORD = ("pwd",)
 """How a password login proves who somebody is (RFC 8176)."""
 
 
@@ -76,29 +76,45 @@ class SessionService:
             on_event=on_event,
         )
 
-    async def login(
-        self,
-        *,
-        username: str,
-        password: str,
-        scope: str | None = None,
-        device: str | None = None,
-        user_agent: str = "",
-        address: str = "",
-    ) -> Login | BadCredentials:
-        """Check the credentials and begin a session, always a new one (session fixation, ASVS 7.2.4).
-
-        *scope* asks for less than the user may have; what they may not have is left out (RFC 6749 section 3.3).
-        """
+    async def verify(self, username: str, password: str) -> Subject | BadCredentials:
+        """Say whose password this is."""
         match await self._people.verify(username, password):
             case InvalidCredentials(reason=reason):
                 return BadCredentials(reason or "password")
             case Unavailable(reason=reason):
                 raise no_user_store(reason)
             case Subject() as subject:
-                pass
+                return subject
             case other:
                 assert_never(other)
+
+    async def subject(self, sub: str) -> Subject | BadCredentials:
+        """Return the person as they are now, between two steps of their login."""
+        match await self._people.subject(sub):
+            case Gone():
+                return BadCredentials("user_gone")
+            case Unavailable(reason=reason):
+                raise no_user_store(reason)
+            case Subject() as subject:
+                return subject
+            case other:
+                assert_never(other)
+
+    async def begin(
+        self,
+        subject: Subject,
+        *,
+        amr: tuple[str, ...] = PASSWORD,
+        scope: str | None = None,
+        device: str | None = None,
+        user_agent: str = "",
+        address: str = "",
+    ) -> Login | BadCredentials:
+        """Begin a session for somebody who has proved who they are, always a new one (session fixation, ASVS 7.2.4).
+
+        *amr* says how they proved it (RFC 8176). *scope* asks for less than the user may have; what they may not have
+        is left out (RFC 6749 section 3.3).
+        """
         tag = self._issuing.tag(subject.sub, subject.tenant)
         asked = subject.scopes if scope is None else scope.split()
         granted = tuple(name for name in subject.scopes if name in asked)
@@ -110,7 +126,7 @@ class SessionService:
             sub=subject.sub,
             tenant=subject.tenant,
             client=self._issuing.client_id,
-            amr=_PASSWORD,
+            amr=amr,
             scope=" ".join(granted),
             grants=grants(subject),
             device=device or "",
@@ -123,9 +139,7 @@ class SessionService:
             return BadCredentials("disabled")
         await self._ending.evicted(tag, created.evicted)
         await self._issuing.withdraw(tag, created.grants, subject, created.stamp_ms)
-        access = await self._issuing.access_token(
-            subject, session, created.stamp_ms, created.auth_time, _PASSWORD, granted
-        )
+        access = await self._issuing.access_token(subject, session, created.stamp_ms, created.auth_time, amr, granted)
         ends_in = seconds(created.idle_ends_ms - created.stamp_ms)
         return Login(access, mint(self._issuing.secrets, token), ends_in, session, subject, new.scope)
 

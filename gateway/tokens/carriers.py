@@ -11,8 +11,14 @@ from typing import NamedTuple
 ACCESS_COOKIE = "__Host-Http-gw-at"
 REFRESH_COOKIE = "__Host-Http-gw-rt"
 CSRF_COOKIE = "__Host-gw-csrf"
+LOGIN_COOKIE = "__Host-Http-gw-mfa"
+"""Ties the two steps of a login to one browser."""
+DEVICE_COOKIE = "__Host-Http-gw-dv"
+"""Tells that somebody has logged in with this browser before."""
 
-_OURS = {name.encode().lower(): name for name in (ACCESS_COOKIE, REFRESH_COOKIE, CSRF_COOKIE)}
+_OURS = {
+    name.encode().lower(): name for name in (ACCESS_COOKIE, REFRESH_COOKIE, CSRF_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE)
+}
 _MARK = b"__host-"
 
 # One space, then one run without anything that could start a second parameter. What is in the run is the strict

@@ -23,7 +23,7 @@ _COMMAND = "openssl rand -base64 48 > secret"
 class Secrets:
     """The keys of this installation; all replicas share one master and so have the same."""
 
-    __slots__ = ("csrf", "refresh_mac", "seal", "subject_tag")
+    __slots__ = ("csrf", "decoy", "device", "login", "refresh_mac", "seal", "second_factor", "subject_tag")
 
     def __init__(self, master: bytes) -> None:
         """Derive all keys from *master*, the content of `server.secret_file`.
@@ -38,6 +38,13 @@ class Secrets:
         self.csrf = _derived(master, b"gateway csrf token v1")
         self.seal = _derived(master, b"gateway seal v1")
         """For what is kept encrypted in a store that others may read."""
+        self.second_factor = _derived(master, b"gateway second factor v1")
+        """For the secrets of second factors, where the users are kept."""
+        self.login = _derived(master, b"gateway begun login v1")
+        """For what a client keeps between two steps of a login, and must not read or make."""
+        self.device = _derived(master, b"gateway known device v1")
+        self.decoy = _derived(master, b"gateway decoy hash v1")
+        """Picks the hash against which a name nobody has is checked."""
 
     def __repr__(self) -> str:
         return "Secrets(...)"

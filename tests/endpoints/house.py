@@ -11,19 +11,23 @@ from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.facts import Facts
 from gateway.endpoints.services import Services
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
+from gateway.sessions.begun import TRIES
 from gateway.tokens.base64url import encode
 from gateway.tokens.cache import VerifiedTokens
 from gateway.tokens.clients import Assertion, Client
 from gateway.tokens.issue import AccessToken, Issuer
-from gateway.tokens.people import InvalidCredentials, Unavailable
+from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
 from gateway.tokens.refresh import RefreshToken, mint, parse
 from gateway.tokens.ring import KeyRing
+from gateway.tokens.sealing import Seal
 from gateway.tokens.secrets import Secrets, subject_tag
 from gateway.tokens.signing import SigningKey
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Verifier
+from gateway.users.change import PasswordChange
 from gateway.users.file import FileUsers, UserRecord
 from gateway.users.passwords import Cost, Hasher, HashPool
+from gateway.users.second_factor import SecondFactor
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
@@ -75,15 +79,26 @@ class MemorySessions:
         self.live: dict[str, tuple[RefreshToken, Subject, str]] = {}
         self.dead = DeadSessions()
         self.logins: list[dict[str, str | None]] = []
+        self.asked = 0
+        self.amr: tuple[str, ...] = ()
         self.refreshes = 0
         self.fails: BaseException | None = None
         self.grant_is_over = True
 
-    async def login(
+    async def verify(self, username: str, password: str) -> Subject | BadCredentials:
+        self._break()
+        self.asked += 1
+        return _or_bad(await self._people.verify(username, password))
+
+    async def subject(self, sub: str) -> Subject | BadCredentials:
+        self._break()
+        return _or_bad(await self._people.subject(sub))
+
+    async def begin(
         self,
+        person: Subject,
         *,
-        username: str,
-        password: str,
+        amr: tuple[str, ...],
         scope: str | None = None,
         device: str | None = None,
         user_agent: str,
@@ -91,9 +106,7 @@ class MemorySessions:
     ) -> Login | BadCredentials:
         self._break()
         self.logins.append({"scope": scope, "device": device, "user_agent": user_agent, "address": address})
-        person = await self._people.verify(username, password)
-        if isinstance(person, InvalidCredentials | Unavailable):
-            return BadCredentials(person.reason)
+        self.amr = amr
         tag = subject_tag(self._secrets, ISSUER, person.tenant, person.sub)
         token = RefreshToken(tag, random.token_bytes(16), random.token_bytes(16), 0)
         session = encode(token.session)
@@ -187,6 +200,65 @@ class MemoryPrograms:
         return self.spent.setdefault((client.name, assertion.token_id), id(assertion)) == id(assertion)
 
 
+def _or_bad(person: Subject | InvalidCredentials | Gone | Unavailable) -> Subject | BadCredentials:
+    return person if isinstance(person, Subject) else BadCredentials(person.reason)
+
+
+class MemoryLogins:
+    """What the store knows of logins that wait for a code, and of codes that were used."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
+
+    async def begin(self, login: str) -> None:
+        self.left[login] = TRIES
+
+    async def attempt(self, login: str) -> bool:
+        self.left[login] = self.left.get(login, 0) - 1
+        return self.left[login] >= 0
+
+    async def finish(self, login: str) -> bool:
+        return self.left.pop(login, None) is not None
+
+    async def use_step(self, sub: str, step: int) -> bool:
+        if self.steps.get(sub, -1) >= step:
+            return False
+        self.steps[sub] = step
+        return True
+
+
+class MemoryAccounts:
+    """Where second factors and passwords may be written; `down` makes it an outage."""
+
+    def __init__(self) -> None:
+        self.factors: dict[str, str | None] = {}
+        self.passwords: dict[str, str] = {}
+        self.down = False
+
+    async def factor(self, sub: str) -> str | Unavailable | None:
+        return Unavailable("test") if self.down else self.factors.get(sub)
+
+    async def set_factor(self, sub: str, old: str | None, new: str | None) -> bool | Unavailable:
+        if self.down:
+            return Unavailable("test")
+        if self.factors.get(sub) != old:
+            return False
+        self.factors[sub] = new
+        return True
+
+    async def stored_password(self, sub: str) -> str | Gone | Unavailable:
+        return Unavailable("test") if self.down else self.passwords.get(sub, Gone("unknown"))
+
+    async def set_password(self, sub: str, old: str, new: str) -> bool | Unavailable:
+        if self.down:
+            return Unavailable("test")
+        if self.passwords.get(sub) != old:
+            return False
+        self.passwords[sub] = new
+        return True
+
+
 @dataclass
 class House:
     """The application, and everything a test looks at or turns."""
@@ -199,6 +271,8 @@ class House:
     secrets: Secrets
     ring: KeyRing
     users: FileUsers
+    begun: MemoryLogins
+    accounts: MemoryAccounts
     facts: list[Facts]
     reported: list[BaseException]
     turned: dict[str, bool] = field(default_factory=dict)
@@ -288,6 +362,9 @@ async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) ->
     async def slow_check(stored: str, secret: str) -> bool:
         return hasher.verify(stored, secret)
 
+    begun, accounts = MemoryLogins(), MemoryAccounts()
+    accounts.passwords["alice"] = hasher.hash("wonderland")
+    turnstile = Turnstile(Throttle(clock))
     services = Services(
         sessions=sessions,
         programs=programs,
@@ -298,7 +375,18 @@ async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) ->
         verifier=verifier,
         ring=ring,
         secrets=secrets,
-        turnstile=Turnstile(Throttle(clock)),
+        turnstile=turnstile,
+        second_factor=SecondFactor(
+            accounts,
+            begun,
+            turnstile,
+            seal=Seal(secrets.second_factor),
+            begun=Seal(secrets.login),
+            issuer=ISSUER,
+            clock=clock,
+        ),
+        begun=begun,
+        passwords=PasswordChange(accounts, users._pool, turnstile, hasher),
         clock=clock,
         facts_of=facts_of,
         report=lambda _id, error: reported.append(error),
@@ -310,4 +398,6 @@ async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) ->
     # Cookies are the tests' own business.
     client: HttpClient = TestClient(server, cookie_jar=DummyCookieJar())
     await client.start_server()
-    return House(client, services, sessions, programs, clock, secrets, ring, users, facts, reported, turned)
+    return House(
+        client, services, sessions, programs, clock, secrets, ring, users, begun, accounts, facts, reported, turned
+    )

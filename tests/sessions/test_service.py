@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -106,8 +106,13 @@ class Gateway:
         assert "gwr_" not in str(facts)
         self.events.append(event)
 
+    async def tried(self, username: str = "ana", password: str = "right", **how: Any) -> Login | BadCredentials:
+        """Log in as the endpoint does."""
+        who = await self.service.verify(username, password)
+        return who if isinstance(who, BadCredentials) else await self.service.begin(who, **how)
+
     async def login(self, **how: str) -> Login:
-        login = await self.service.login(username="ana", password="right", **how)
+        login = await self.tried(**how)
         assert isinstance(login, Login)
         return login
 
@@ -179,7 +184,7 @@ class TestLogin:
 
     @pytest.mark.parametrize(("username", "password"), [("ana", "wrong"), ("bea", "right"), ("", "")])
     async def test_refuses_wrong_credentials(self, gateway: Gateway, username: str, password: str) -> None:
-        answer = await gateway.service.login(username=username, password=password)
+        answer = await gateway.tried(username, password)
         assert isinstance(answer, BadCredentials)
 
     async def test_grants_no_more_than_the_user_has(self, gateway: Gateway) -> None:
@@ -193,12 +198,12 @@ class TestLogin:
     async def test_without_the_user_store_is_503(self, gateway: Gateway, people: People) -> None:
         people.ana = Unavailable("down")
         with pytest.raises(Refused) as raised:
-            await gateway.service.login(username="ana", password="right")
+            await gateway.tried()
         assert raised.value.refusal.status == 503
 
     async def test_of_a_disabled_user_looks_like_a_wrong_password(self, gateway: Gateway) -> None:
         await gateway.ending.user(gateway.service._issuing.tag("u-1", "acme"), "test", disable=True)
-        assert await gateway.service.login(username="ana", password="right") == BadCredentials("disabled")
+        assert await gateway.tried() == BadCredentials("disabled")
 
     async def test_beyond_the_limit_ends_the_oldest_at_once(self, gateway: Gateway) -> None:
         gateway.policy = replace(POLICY, max_sessions=1)
@@ -469,7 +474,7 @@ class TestTrouble:
         hasty = Gateway(connect(valkey.url, timeout=0.1), people, ring, secrets)
         with frozen(valkey):
             for work in (
-                hasty.service.login(username="ana", password="right"),
+                hasty.tried(),
                 hasty.service.refresh(login.refresh),
                 hasty.service.sessions(subject="u-1", tenant="acme"),
             ):

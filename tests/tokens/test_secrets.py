@@ -10,7 +10,7 @@ from gateway.errors import ConfigError
 from gateway.tokens.secrets import Secrets, subject_tag
 
 MASTER = hashlib.sha512(b"one installation").digest()
-PURPOSES = ("refresh_mac", "subject_tag", "csrf", "seal")
+PURPOSES = ("refresh_mac", "subject_tag", "csrf", "seal", "second_factor", "login", "device", "decoy")
 
 
 def keys(secrets: Secrets) -> list[bytes]:
@@ -36,6 +36,10 @@ def test_keys_are_derived_as_rfc_5869_says() -> None:
         ("subject_tag", b"gateway subject tag v1"),
         ("csrf", b"gateway csrf token v1"),
         ("seal", b"gateway seal v1"),
+        ("second_factor", b"gateway second factor v1"),
+        ("login", b"gateway begun login v1"),
+        ("device", b"gateway known device v1"),
+        ("decoy", b"gateway decoy hash v1"),
     ):
         assert getattr(Secrets(MASTER), purpose) == hmac.digest(extracted, label + b"\x01", "sha256")
 
