@@ -237,6 +237,11 @@ class ConfigError(GatewayError):
 class StoreUnavailable(GatewayError):
     """The session store did not answer in time, or refused: always 503, never 401."""
 
+    def __init__(self, text: str, kind: str = "answer") -> None:
+        """*kind* is a word from a fixed vocabulary (sessions/trouble.py), for logs and metrics."""
+        super().__init__(text)
+        self.kind = kind
+
 
 class Refused(GatewayError):
     """A refusal raised where a value cannot be returned."""

@@ -3,7 +3,7 @@
 set -eu
 
 # program:package
-wanted="nginx:nginx haproxy:haproxy redis-server:redis-server h2load:nghttp2-client wrk:wrk curl:curl node:nodejs
+wanted="nginx:nginx haproxy:haproxy redis-server:redis-server redis-cli:redis-tools h2load:nghttp2-client wrk:wrk curl:curl node:nodejs
     buildah:buildah debootstrap:debootstrap"
 njs=/usr/share/nginx/modules-available/mod-http-js.conf
 

@@ -17,6 +17,7 @@ KNOWN = (
     "haproxy",
     "nginx",
     "node",
+    "redis-cli",
     "redis-server",
     "wrk",
 )

@@ -24,6 +24,7 @@ from gateway.app.issuers import fetchers
 from gateway.app.probing import start_probes
 from gateway.app.sessions import MOST_STALE, Sessions, sessions
 from gateway.app.sight import Sight
+from gateway.app.storing import Settings, open_store
 from gateway.app.streams import StreamKeeper
 from gateway.app.trust import Trust
 from gateway.clock import Clock, SystemClock
@@ -51,7 +52,6 @@ from gateway.sessions.begun import BegunLogins
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
-from gateway.sessions.store import connect as connect_store
 from gateway.tokens.certificates import read_certificate
 from gateway.tokens.keystore import Keystore
 from gateway.tokens.sealing import Seal
@@ -141,7 +141,8 @@ class Gateway:
         )
         self.trust = Trust(self.sessions.feed, self.sessions.asking)
         self.streams = self._keeper(self.sessions)
-        for work in (self._follow(), self.streams.run()):
+        settings = Settings(store, self.sight)
+        for work in (self._follow(), self.streams.run(), settings.watch(lambda: self.sessions.feed.is_ready)):
             self._tasks.append(asyncio.create_task(work))
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
@@ -183,8 +184,7 @@ class Gateway:
             self.embedded = EmbeddedStore(on_event=self.sight.events.info)
             url = await self.embedded.start(self.data / "store")
             self._exits.push_async_callback(self.embedded.stop)
-        password = None if written.password is None else written.password.value.decode()
-        store = connect_store(url, password, written.timeout, written.prefix)
+        store = open_store(written, url, self.sight)
         self._exits.push_async_callback(store.close)
         return store
 

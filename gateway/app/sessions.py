@@ -111,8 +111,9 @@ def _policy(config: Config) -> Policy:
     return Policy(
         absolute=tokens.refresh.ttl,
         idle=tokens.refresh.idle,
-        grace=tokens.refresh.reuse_grace,
+        grace=tokens.refresh.grace,
         lost_response_window=tokens.refresh.lost_response_window,
+        accept_ahead=tokens.refresh.accept_ahead,
         max_sessions=tokens.max_sessions or 0,
         tombstone=tokens.access_ttl + tokens.leeway + RETENTION_MARGIN,
     )

@@ -18,6 +18,7 @@ from gateway.config.routes import RULE_KEYS, opened_at
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
 from gateway.routing.template import parse, shape
+from gateway.sessions.address import parse as parse_store
 
 
 class Draft(NamedTuple):
@@ -267,7 +268,7 @@ def _store(draft: Draft) -> Iterator[Finding]:
             "the embedded store is for one gateway alone, so for other machines it must be asked for",
             "write store: {url: embedded}, or the address of a store that all gateways share",
         )
-    if store.password is not None and "@" in store.url:
+    if store.password is not None and store.url != "embedded" and parse_store(store.url).password is not None:
         yield Finding(("store", "url"), "there is a password in the URL and one beside it", "remove one of them")
 
 

@@ -41,6 +41,7 @@ _SECRETS = (
     _SecretField(("server",), "secret", 32),
     _SecretField(("server", "admin"), "token", 16),
     _SecretField(("store",), "password", 0),
+    _SecretField(("store",), "sentinel_password", 0),
 )
 
 

@@ -3,9 +3,10 @@
 import re
 
 from gateway.config.faults import Wrong
-from gateway.routing.host import normal_host
 from gateway.routing.route import BUILTIN
 from gateway.routing.template import Kind, parse
+from gateway.sessions.address import BadAddress
+from gateway.sessions.address import parse as parse_store
 
 # Ends at the next hop (RFC 9110 section 7.6.1), or frames and describes the message (RFC 9112 section 6).
 _HOP_BY_HOP = frozenset(
@@ -94,26 +95,11 @@ def issuer(value: str) -> str:
     return value
 
 
-_STORES = ("redis", "rediss", "valkey", "valkeys")
-
-
 def store_url(value: str) -> str:
     """Return *value* when a store can be reached by it. It may hold a password, so no message repeats it."""
-    if value == "embedded":
-        return value
-    scheme, mark, rest = value.partition("://")
-    hint = "write embedded, redis://host:6379/0, rediss://…, valkey://… or unix:///path"
-    if not mark:
-        raise Wrong("this is no URL of a store", hint)
-    if scheme == "unix":
-        if not rest.startswith("/"):
-            raise Wrong("a socket needs its full path", "write it like unix:///run/valkey.sock")
-        return value
-    if scheme not in _STORES:
-        raise Wrong(f'stores of the kind "{scheme}" are not known', hint)
-    authority, _, database = rest.partition("?")[0].partition("/")
-    if normal_host(authority.rpartition("@")[2].encode("ascii", "replace")) is None:
-        raise Wrong("the URL has no proper host", f"write it like {scheme}://store:6379/0")
-    if re.fullmatch(r"[0-9]{0,4}", database) is None:
-        raise Wrong("the path of a store's URL is the number of a database", f"write it like {scheme}://store:6379/0")
+    if value != "embedded":
+        try:
+            parse_store(value)
+        except BadAddress as error:
+            raise Wrong(error.reason, error.hint) from None
     return value

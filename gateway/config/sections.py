@@ -100,12 +100,20 @@ class StoreConfig(Model):
     """Where sessions and revocations live."""
 
     url: Annotated[Text, AfterValidator(names.store_url)] = "embedded"
-    """embedded, redis://, rediss://, valkey://, valkeys:// or unix://. Absent: GATEWAY_STORE_URL, else embedded."""
+    """embedded, redis://, rediss:// (TLS), unix://, redis+sentinel://h1,h2/name, redis+cluster://h1,h2; or valkey.
+
+    Absent: GATEWAY_STORE_URL, else embedded.
+    """
     password: SecretText | None = None
     password_file: FilePath | None = None
     prefix: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "gw"
     """Begins every key; two gateways in one store need two."""
     timeout: Duration = 0.5
+    wait_for_replicas: CountOrNone = None
+    """So many replicas should have a login or logout before it is answered; waits 50 ms at most."""
+    sentinel_password: SecretText | None = None
+    sentinel_password_file: FilePath | None = None
+    """The Sentinels' own password; the store's is another."""
 
 
 class RefreshConfig(Model):
@@ -115,9 +123,19 @@ class RefreshConfig(Model):
     """From the login, whatever happens."""
     idle: Duration = 3 * 86400.0
     """Since the last refresh."""
+    preset: Literal["default", "strict"] = "default"
+    """strict: a second use of a refresh token, however soon, ends its session (OWASP ASVS 10.4.5 to the letter)."""
     reuse_grace: DurationOrZero = 10.0
-    """A spent refresh token gets the same successor again for so long; afterwards it is theft."""
+    """A spent refresh token gets the same successor again for so long; afterwards it is theft. strict: 0."""
     lost_response_window: DurationOrZero = 0.0
+    accept_ahead: Flag = True
+    """A token of ours that the store has forgotten to have issued is believed; else it is refused."""
+
+    @property
+    def grace(self) -> float:
+        """The reuse grace in force."""
+        is_strict = self.preset == "strict" and "reuse_grace" not in self.model_fields_set
+        return 0.0 if is_strict else self.reuse_grace
 
 
 class KeyFileConfig(Model):

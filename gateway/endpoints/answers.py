@@ -60,8 +60,9 @@ def guard(facts_of: FactsOf, report: Report) -> Middleware:
             response = refusal_answer(_of_http(error), facts)
         except Refused as error:
             response = refusal_answer(error.refusal, facts)
-        except StoreUnavailable:
-            response = refusal_answer(refuse("store_unavailable", "store", retry_after=STORE_RETRY), facts)
+        except StoreUnavailable as error:
+            refusal = refuse("store_unavailable", f"store:{error.kind}", retry_after=STORE_RETRY)
+            response = refusal_answer(refusal, facts)
         except Exception as error:  # a bug must end in a refusal, never in an answer that could pass for success
             report(facts.request_id, error)
             response = refusal_answer(refuse("internal_error", type(error).__name__), facts)

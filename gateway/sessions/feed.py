@@ -85,6 +85,7 @@ class Feed:
         self._sleep = sleep
         self._on_event = on_event
         self._publish = script("publish")
+        self._time = script("clock")
         self._fresh_at: float | None = None
         self._beat = 0
         self._sent: dict[str, float] = {}
@@ -146,7 +147,7 @@ class Feed:
         pause = 0.1
         is_interrupted = False
         while True:
-            reader = self._store.address.open(connections=1, block=_BLOCK)
+            reader = self._store.reader(block=_BLOCK)
             before = self._fresh_at
             try:
                 await self._follow_once(reader)
@@ -182,8 +183,8 @@ class Feed:
 
         From the beginning, never from where we were: after a failover the new primary's ids may be lower.
         """
-        seconds, microseconds = items(await reader.command("TIME"))
-        self.offset = number(seconds) + number(microseconds) / 1e6 - self._clock.wall()
+        (now,) = await reader.run(self._time, (self._store.keys.stream,))
+        self.offset = number(now) / 1000 - self._clock.wall()
         is_cold = self._fresh_at is None
         is_new = await reader.command("HGET", self._store.keys.meta, "epoch") is None
         self._sent.clear()

@@ -1,37 +1,30 @@
-"""The wire to a Redis or Valkey server: explicit deadlines, no hidden retries, one kind of error.
+"""The wire to the store: a call with a deadline, over one server, Sentinels or a cluster.
 
-redis-py's defaults do not suit a gateway (measured: a stopped server costs 3.6 s a call in retries, a frozen one
-hangs), so everything that bounds a call is said here. Replies arrive as the wire has them, not reshaped.
+The deadline holds for the whole of a call, whatever it takes: a free connection, finding the primary, following a slot
+that has moved. Nothing is retried but what was certainly not done.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar, cast
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
-
-from gateway.errors import ConfigError, StoreUnavailable
-from gateway.sessions.replies import Reply
+from gateway.errors import StoreUnavailable
+from gateway.sessions.address import Address, HostPort, Topology
+from gateway.sessions.cluster import Cluster
+from gateway.sessions.replies import Reply, number
+from gateway.sessions.sentinel import Sentinels
+from gateway.sessions.server import Command, Server, server
 
 Argument = bytes | str | int
 
 T = TypeVar("T")
 
-_ALIASES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss", "unix": "unix"}
-
-# Anything else that redis-py reads from a URL could undo the deadlines below (`socket_timeout`, `retry_on_timeout`).
-_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"})
-
 # Enough for hundreds of refreshes a second at the store's 0.2 ms a script; each waits `timeout` at most for its turn.
 _CONNECTIONS = 16
+_WAIT = 0.05
+"""Seconds for which a write waits for replicas (identity.md 2.7)."""
 
 
 class Script(NamedTuple):
@@ -49,61 +42,34 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the store is, and how long one call to it may take."""
+class Route(Protocol):
+    """The way to the server that a call is for."""
 
-    url: str = field(repr=False)
-    """May hold a password: never printed."""
-    password: str | None = field(default=None, repr=False)
-    timeout: float = 0.5
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in _ALIASES:
-            raise ConfigError(
-                f"store.url has the scheme {parts.scheme!r}: use redis://, rediss://, valkey://, valkeys://, unix:// "
-                "or embedded"
-            )
-        if parts.scheme == "unix" and not parts.path:
-            raise ConfigError("store.url: a unix:// address needs the path of a socket, as in unix:///run/valkey.sock")
-        if unknown := sorted(set(parse_qs(parts.query, keep_blank_values=True)) - _OPTIONS):
-            raise ConfigError(f"store.url has the option {unknown[0]!r}; possible are {', '.join(sorted(_OPTIONS))}")
-
-    def open(self, *, connections: int = _CONNECTIONS, block: float = 0.0) -> "Link":
-        """Return a link that is not connected yet; *block* is how long one of its commands may block in the server."""
-        scheme, rest = self.url.split(":", 1)
-        deadline = self.timeout + block
-        extra: dict[str, object] = {} if self.password is None else {"password": self.password}
-        if scheme != "unix":
-            extra["socket_keepalive"] = True
-        try:
-            pool = BlockingConnectionPool.from_url(
-                f"{_ALIASES[scheme]}:{rest}",
-                max_connections=connections,
-                timeout=self.timeout,
-                socket_connect_timeout=self.timeout,
-                socket_timeout=deadline,
-                health_check_interval=0,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                client_name="gateway",
-            )
-        except ValueError as error:
-            raise ConfigError(f"store.url: {error}") from error
-        pool.connection_kwargs.update(extra)
-        client = Redis(connection_pool=pool)
-        client.response_callbacks.clear()
-        return Link(client, deadline)
+    async def send(self, commands: Sequence[Command]) -> list[Reply]: ...
+    async def each(self, command: Command) -> list[Reply]: ...
+    async def drop(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Link:
-    """A bounded set of connections to one server."""
+    """Calls to the store."""
 
-    def __init__(self, client: Redis, deadline: float) -> None:
-        self._client = client
+    def __init__(
+        self,
+        route: Route,
+        deadline: float,
+        *,
+        replicas: int = 0,
+        on_trouble: Callable[[StoreUnavailable], None] = lambda trouble: None,
+    ) -> None:
+        """*replicas* a durable write waits for; *on_trouble* is told of every call that fails."""
+        self._route = route
         self._deadline = deadline
+        self._replicas = replicas
+        self._on_trouble = on_trouble
         self._abandoned: set[asyncio.Future[Any]] = set()
+        self.unreplicated = 0
+        """Durable writes that too few replicas had in time."""
 
     async def command(self, *arguments: Argument) -> Reply:
         """Send one command and return the reply.
@@ -111,27 +77,56 @@ class Link:
         Raises:
             StoreUnavailable: no answer in time, no connection, or an error reply.
         """
-        return await self._bounded(_execute(self._client, arguments), str(arguments[0]))
+        return (await self._call(self._route.send([arguments]), str(arguments[0])))[0]
 
-    async def many(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+    async def many(self, commands: Sequence[Command]) -> list[Reply]:
         """Send *commands* in one go and return their replies in order; they are not a transaction.
 
         Raises:
             StoreUnavailable: as `command`, also when only one of them failed.
         """
-        return await self._bounded(_pipeline(self._client, commands), "pipeline") if commands else []
+        return await self._call(self._route.send(commands), "pipeline") if commands else []
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Reply]:
+    async def each(self, *arguments: Argument) -> list[Reply]:
+        """Send one command to every primary and return their replies.
+
+        Raises:
+            StoreUnavailable: as `command`, also when only one of them failed.
+        """
+        return await self._call(self._route.each(arguments), str(arguments[0]))
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = (), *, is_durable: bool = False
+    ) -> list[Reply]:
         """Run *script*; a server that lost its script cache is given the text again, in the same call.
+
+        *is_durable*: replicas should have it before it counts, where the address says how many.
 
         Raises:
             StoreUnavailable: as `command`.
         """
-        try:
-            reply = await self.command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            reply = await self.command("EVAL", script.text, len(keys), *keys, *arguments)
+        reply = await self._call(self._run(script, (len(keys), *keys, *arguments), is_durable), "EVALSHA")
         return reply if isinstance(reply, list) else [reply]
+
+    async def _run(self, script: Script, rest: Command, is_durable: bool) -> Reply:
+        # On the same connection, as WAIT is about the writes of its own.
+        wait = [("WAIT", self._replicas, round(_WAIT * 1000))] if is_durable and self._replicas else []
+        try:
+            reply, *waited = await self._route.send([("EVALSHA", script.sha, *rest), *wait])
+        except StoreUnavailable as error:
+            if error.kind != "noscript":
+                raise
+            reply, *waited = await self._route.send([("EVAL", script.text, *rest), *wait])
+        if waited and number(waited[0]) < self._replicas:
+            self.unreplicated += 1
+        return reply
+
+    async def _call(self, work: Coroutine[object, object, T], name: str) -> T:
+        try:
+            return await self._bounded(work, name)
+        except StoreUnavailable as error:
+            self._on_trouble(error)
+            raise
 
     async def _bounded(self, work: Coroutine[object, object, T], name: str) -> T:
         # A task of its own: neither our deadline nor a caller who leaves may cut redis-py in the middle of a command,
@@ -144,22 +139,14 @@ class Link:
             raise
         if not done:
             self._abandon(call)
-            raise StoreUnavailable(f"{name}: no answer within {self._deadline:g} s")
+            raise StoreUnavailable(f"{name}: no answer within {self._deadline:g} s", "timeout")
         try:
             return call.result()
-        except NoScriptError:
+        except StoreUnavailable as error:
+            if error.kind == "readonly":
+                # Without its connections the next call resolves the name anew, and may find the primary.
+                await self._route.drop()
             raise
-        except (RedisError, OSError, TimeoutError) as error:
-            # Inside a script a demoted primary answers a plain error (redis-py#3443), so the text decides; without its
-            # connections the next call finds the new primary.
-            if "READONLY" in str(error):
-                await self.drop()
-            raise StoreUnavailable(f"{name}: {type(error).__name__}: {error}") from error
-
-    async def drop(self) -> None:
-        """Close every idle connection, so that the next call resolves the address anew."""
-        with suppress(RedisError, OSError):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -167,8 +154,7 @@ class Link:
             call.cancel()
         if self._abandoned:
             await asyncio.wait(tuple(self._abandoned))
-        with suppress(RedisError, OSError):
-            await self._client.aclose(close_connection_pool=True)
+        await self._route.close()
 
     def _abandon(self, call: asyncio.Future[Any]) -> None:
         self._abandoned.add(call)
@@ -180,12 +166,44 @@ class Link:
             call.exception()  # looked at, or asyncio reports it as lost
 
 
-async def _execute(client: Redis, arguments: Sequence[Argument]) -> Reply:
-    return cast("Reply", await client.execute_command(*arguments))  # type: ignore[no-untyped-call]
+def open_link(
+    address: Address,
+    *,
+    connections: int = _CONNECTIONS,
+    block: float = 0.0,
+    on_trouble: Callable[[StoreUnavailable], None] = lambda trouble: None,
+) -> Link:
+    """Return a link to *address* that is not connected yet.
 
+    *block* is how long one of its commands may block in the server.
+    """
+    place = address.place
+    password = place.password if address.password is None else address.password
 
-async def _pipeline(client: Redis, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
-    async with client.pipeline(transaction=False) as pipe:
-        for arguments in commands:
-            pipe.execute_command(*arguments)
-        return cast("list[Reply]", await pipe.execute())
+    def connect(where: HostPort | None) -> Server:
+        return server(
+            place,
+            where,
+            username=place.username,
+            password=password,
+            database=place.database,
+            connections=connections,
+            timeout=address.timeout,
+            block=block,
+        )
+
+    def sentinel(where: HostPort) -> Server:
+        secret = address.sentinel_password
+        return server(
+            place, where, username=None, password=secret, database=0, connections=1, timeout=address.timeout, block=0.0
+        )
+
+    route: Route
+    match place.topology:
+        case Topology.SENTINEL:
+            route = Sentinels(place.primary, [sentinel(where) for where in place.hosts], connect)
+        case Topology.CLUSTER:
+            route = Cluster(place.hosts, connect)
+        case Topology.SINGLE:
+            route = connect(place.hosts[0] if place.hosts else None)
+    return Link(route, address.timeout + block, replicas=address.replicas, on_trouble=on_trouble)

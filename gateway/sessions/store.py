@@ -6,18 +6,26 @@ every key a script touches is declared in KEYS, so the same code works on a clus
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.errors import StoreUnavailable
 from gateway.sessions import replies
+from gateway.sessions.address import Address, Topology
 from gateway.sessions.keys import Keys
-from gateway.sessions.link import Address, Link, script
+from gateway.sessions.link import Link, open_link, script
 from gateway.sessions.outcomes import Created, Dead, Disabled, Ended, Peeked, Renewed, SessionView, Unknown, UserEnded
 from gateway.sessions.replies import items, number, text
 from gateway.tokens.refresh import RefreshToken
 
 # Stored for the user's own list of sessions; longer ones are cut.
 _LABEL = 128
+
+_CLUSTER_SKEW = 0.5
+"""Seconds by which the clocks of a cluster's nodes may differ (identity.md 2.8)."""
+
+OLDEST = (6, 2)
+"""The oldest Redis whose commands the scripts keep to; Valkey began at 7.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +80,19 @@ class SessionStore:
     asking again is safe (for `rotate`: unless the policy is strict).
     """
 
-    def __init__(self, address: Address, prefix: str = "gw") -> None:
+    def __init__(
+        self,
+        address: Address,
+        prefix: str = "gw",
+        *,
+        on_trouble: Callable[[StoreUnavailable], None] = lambda trouble: None,
+    ) -> None:
+        """*on_trouble* is told of every call that fails."""
         self.keys = Keys(prefix)
         self.address = address
-        self.link: Link = address.open()
+        self.link: Link = open_link(address, on_trouble=on_trouble)
+        # Cut-offs of many users are made by one node of a cluster, and compared with the stamps of the others.
+        self._skew = _CLUSTER_SKEW if address.place.topology is Topology.CLUSTER else 0.0
         self._login = script("login")
         self._refresh = script("refresh")
         self._peek = script("peek")
@@ -113,6 +130,7 @@ class SessionStore:
                 new.grants,
                 *(part for pair in facts.items() for part in pair),
             ),
+            is_durable=True,
         )
         return replies.login(reply)
 
@@ -163,6 +181,7 @@ class SessionStore:
             self._revoke_session,
             (keys.session(session), keys.index, keys.user),
             (session, _ms(policy.tombstone), reason),
+            is_durable=True,
         )
         return Ended(number(stamp), was_active=number(found) == 2, was_known=number(found) > 0)
 
@@ -170,18 +189,23 @@ class SessionStore:
         """End every session of a user; with *disable*, refuse new ones until `enable_user`."""
         keys = self.keys.of(tag)
         cut, sids = await self.link.run(
-            self._revoke_user, (keys.user, keys.index), (_ms(policy.absolute), "1" if disable else "")
+            self._revoke_user,
+            (keys.user, keys.index),
+            (_ms(policy.absolute), "1" if disable else ""),
+            is_durable=True,
         )
         return UserEnded(number(cut), tuple(text(sid) for sid in items(sids)))
 
     async def enable_user(self, tag: bytes, policy: Policy) -> bool:
         """Let a disabled user log in again; say whether they were disabled."""
-        (was,) = await self.link.run(self._enable_user, (self.keys.of(tag).user,), (_ms(policy.absolute),))
+        user = self.keys.of(tag).user
+        (was,) = await self.link.run(self._enable_user, (user,), (_ms(policy.absolute),), is_durable=True)
         return number(was) == 1
 
     async def cut(self, field: str, policy: Policy) -> int:
         """Raise the durable cut-off of `cli:<id>`, `ten:<id>` or `all` to now; return it in milliseconds."""
-        (cut,) = await self.link.run(self._cut, (self.keys.cuts,), (field, _ms(policy.absolute)))
+        arguments = (field, _ms(policy.absolute), _ms(self._skew))
+        (cut,) = await self.link.run(self._cut, (self.keys.cuts,), arguments, is_durable=True)
         return number(cut)
 
     async def stamp(self, *fields: str, wide_cut: int = 0) -> int:
@@ -210,35 +234,65 @@ class SessionStore:
             view for sid, row in zip(sids, rows, strict=True) if (view := replies.view(sid, items(row))) is not None
         )
 
+    def reader(self, *, block: float) -> Link:
+        """Return a link of one connection for whoever follows the feed; *block* as for `open_link`."""
+        return open_link(self.address, connections=1, block=block)
+
     async def ping(self) -> None:
-        """Return when the store answered."""
-        await self.link.command("PING")
+        """Return when the store answered, every primary of it."""
+        await self.link.each("PING")
 
     async def warnings(self) -> tuple[str, ...]:
         """Return what an operator should mend in the store's settings, as sentences."""
-        facts = dict(
-            line.split(":", 1) for line in text(await self.link.command("INFO", "memory")).split() if ":" in line
-        )
-        policy = facts.get("maxmemory_policy", "noeviction")
-        if policy == "noeviction":
-            return ()
-        return (
-            f"the store's maxmemory-policy is {policy}: it may drop sessions and revocations silently; "
-            "set it to noeviction",
-        )
+        found: dict[str, None] = {}
+        for reply in await self.link.each("INFO"):
+            facts = dict(line.split(":", 1) for line in text(reply).splitlines() if ":" in line)
+            found |= dict.fromkeys(_warnings(facts))
+        return tuple(found)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.link.close()
 
 
-def connect(url: str, password: str | None = None, timeout: float = 0.5, prefix: str = "gw") -> SessionStore:
-    """Return the store at *url* (`redis`, `rediss`, `valkey`, `valkeys`, `unix`); connects at the first call.
+def _warnings(facts: Mapping[str, str]) -> list[str]:
+    """Judge what a server says of itself (INFO); a hosted one may say less."""
+    found = []
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        found.append(
+            f"the store's maxmemory-policy is {policy}: it may drop sessions and revocations silently; "
+            "set it to noeviction"
+        )
+    if facts.get("evicted_keys", "0") != "0":
+        found.append(f"the store has evicted {facts['evicted_keys']} keys: sessions or revocations may be gone")
+    version = facts.get("redis_version", "")
+    if version and tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST:
+        found.append(f"the store is Redis {version}, and the gateway is made for 6.2 and later")
+    if facts.get("aof_enabled") == "0":
+        found.append(
+            "the store keeps no append-only file: logins and logouts of its last minutes may be lost when it stops"
+        )
+    return found
+
+
+def connect(
+    url: str,
+    password: str | None = None,
+    timeout: float = 0.5,
+    prefix: str = "gw",
+    *,
+    replicas: int = 0,
+    sentinel_password: str | None = None,
+    on_trouble: Callable[[StoreUnavailable], None] = lambda trouble: None,
+) -> SessionStore:
+    """Return the store at *url* (see `address`); connects at the first call.
 
     Raises:
         ConfigError: the URL or the prefix cannot be used.
     """
-    return SessionStore(Address(url, password, timeout), prefix)
+    address = Address(url, password, timeout, replicas, sentinel_password)
+    return SessionStore(address, prefix, on_trouble=on_trouble)
 
 
 def _label(value: str) -> str:

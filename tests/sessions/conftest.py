@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import pytest_asyncio
@@ -11,8 +12,17 @@ from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.store import SessionStore, connect
 from tests.programs import require
 
+from .servers import Nodes, cluster, oldest
+
 # Far above anything a healthy store needs: a busy machine must not fail a test that is not about time.
 PATIENCE = 5.0
+
+
+class Reachable(Protocol):
+    """Whatever a store can be at."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class Server:
@@ -46,6 +56,20 @@ async def redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
         yield server
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def oldest_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Redis 6.2."""
+    async for server in _running(oldest(), tmp_path_factory.mktemp("oldest")):
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes]:
+    """A cluster of three nodes; a test that upsets it makes its own."""
+    async with cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
 @pytest.fixture
 async def store(valkey: Server) -> AsyncIterator[SessionStore]:
     """An empty store on Valkey."""
@@ -53,7 +77,7 @@ async def store(valkey: Server) -> AsyncIterator[SessionStore]:
         yield store
 
 
-async def emptied(server: Server) -> AsyncIterator[SessionStore]:
+async def emptied(server: Reachable) -> AsyncIterator[SessionStore]:
     """Yield a store on *server* with nothing in it."""
     store = connect(server.url, timeout=PATIENCE)
     await store.link.command("FLUSHALL")

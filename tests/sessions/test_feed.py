@@ -15,7 +15,7 @@ from gateway.sessions.outcomes import Created, Revoked
 from gateway.sessions.revocations import Entry, Kind, Revocations
 from gateway.sessions.store import SessionStore, connect
 
-from .conftest import PATIENCE, Server, eventually
+from .conftest import PATIENCE, Reachable, Server, eventually
 from .contract import POLICY, Person
 from .test_link import frozen
 from .test_revocations import ANA, tag_of
@@ -84,7 +84,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(server: Server, name: str, timeout: float = PATIENCE) -> AsyncIterator[Replica]:
+async def replica(server: Reachable, name: str, timeout: float = PATIENCE) -> AsyncIterator[Replica]:
     store = connect(server.url, timeout=timeout)
     one = Replica(store, name)
     try:
