@@ -49,14 +49,14 @@ def _keys(gateway: Gateway) -> str:
 
 
 def _users(gateway: Gateway) -> str:
-    records = gateway.records
+    records = gateway.model.records
     people = [f"{name} ({', '.join(record.roles)})" for name, record in records.items()]
     shown = " · ".join(people[:6]) + (f" and {len(people) - 6} more" if len(people) > 6 else "")
     return shown + ("    password: demo" if any(record.demo for record in records.values()) else "")
 
 
 def _routes(gateway: Gateway) -> Iterator[str]:
-    for route in gateway.routes.routes:
+    for route in gateway.model.routes.routes:
         if route.place == "built in":
             continue
         yield f"{route.host or ''}{route.template:<24} {_asks(route):<28} → {route.upstream}"

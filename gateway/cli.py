@@ -10,7 +10,7 @@ from pathlib import Path
 import rich_click as click
 
 from gateway import __version__
-from gateway.commands.lazy import verbs
+from gateway.commands.lazy import verb, verbs
 from gateway.commands.option import CONFIG
 from gateway.commands.option import guarded as _guarded
 from gateway.errors import ConfigError
@@ -59,6 +59,9 @@ def schema() -> None:
     from gateway.config.schema import schema as made
 
     click.echo(made(), nl=False)
+
+
+cli.add_command(verb("reload", "Have the running gateway take up the configuration."))
 
 
 @cli.command()

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"gate", "sessions", "users", "outbound"}),
     frozenset({"tokens", "routing", "limits", "websocket"}),
     frozenset({"head"}),
-    frozenset({"errors", "telemetry", "clock"}),
+    frozenset({"errors", "telemetry", "clock", "presence"}),
 )
 
 DOORS: dict[str, frozenset[str]] = {

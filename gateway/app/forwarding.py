@@ -1,7 +1,7 @@
 """The forwarding engine as the configuration wants it: limits, pools, and a plan for every route."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.app.sight import Sight
 from gateway.clock import Clock
@@ -22,21 +22,26 @@ from gateway.routing.route import BUILTIN
 from gateway.routing.table import RouteTable
 
 
+def client_limits(config: Config) -> Limits:
+    """Return what clients are held to."""
+    limits, timeouts = config.server.limits, config.server.timeouts
+    return Limits(
+        head=limits.head,
+        headers=limits.headers,
+        url=limits.url,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        head_timeout=timeouts.head,
+        body_idle=timeouts.body_idle,
+        keep_alive=timeouts.keep_alive,
+        write_idle=timeouts.write_idle,
+    )
+
+
 def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
     """Return an engine that has no snapshot yet."""
-    limits, timeouts = config.server.limits, config.server.timeouts
     return Engine(
-        limits=Limits(
-            head=limits.head,
-            headers=limits.headers,
-            url=limits.url,
-            connections=limits.connections,
-            connections_per_address=limits.connections_per_address,
-            head_timeout=timeouts.head,
-            body_idle=timeouts.body_idle,
-            keep_alive=timeouts.keep_alive,
-            write_idle=timeouts.write_idle,
-        ),
+        limits=client_limits(config),
         wheel=Wheel(),
         record=sight.recorder,
         wall=clock.wall,
@@ -57,16 +62,20 @@ def snapshot(config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, 
     )
 
 
-def pools(config: Config, engine: Engine, builtin: Connect, sight: Sight) -> dict[str, Pool]:
-    """Return a pool for every upstream, and the one to the built-in application, reached by *builtin*.
-
-    Raises:
-        ConfigError: a TLS file of an upstream cannot be used.
-    """
-    made = {name: _pool(name, upstream, engine, sight) for name, upstream in config.upstreams.items()}
+def pools(
+    upstreams: Mapping[str, UpstreamConfig],
+    tls: Mapping[str, ssl.SSLContext | None],
+    kept: Mapping[str, Pool],
+    builtin: Connect,
+    engine: Engine,
+    sight: Sight,
+) -> dict[str, Pool]:
+    """Return a pool for every upstream, those of *kept* as they are, and one to the application behind *builtin*."""
+    made = {}
+    for name, upstream in upstreams.items():
+        made[name] = kept.get(name) or _pool(name, upstream, tls[name], engine, sight)
     inside = Target(name=BUILTIN, host=b"gateway", connect=builtin, builtin=True)
     made[BUILTIN] = Pool(engine, BUILTIN, [inside], BALANCERS["round_robin"](), PoolLimits())
-    _gauges(engine, made, sight)
     return made
 
 
@@ -92,8 +101,7 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
     return context
 
 
-def _pool(name: str, upstream: UpstreamConfig, engine: Engine, sight: Sight) -> Pool:
-    tls = upstream_tls(upstream)
+def _pool(name: str, upstream: UpstreamConfig, tls: ssl.SSLContext | None, engine: Engine, sight: Sight) -> Pool:
     targets = [
         Target(
             name=target.url.written,
@@ -144,22 +152,43 @@ def _teller(upstream: str, sight: Sight) -> Callable[[str, Change, str], None]:
     return tell
 
 
-def _gauges(engine: Engine, made: Mapping[str, Pool], sight: Sight) -> None:
-    def over_targets(what: Callable[[Target], int]) -> Callable[[], float]:
-        return lambda: sum(what(target) for pool in made.values() for target in pool.targets)
+class PoolGauges:
+    """Shows what the pools do: those in use, and retired ones until their last request is over."""
 
-    sight.gauge("gateway_connections", "Open client connections.", lambda: len(engine.connections))
-    sight.gauge("gateway_http_requests_in_flight", "Requests in work.", over_targets(lambda target: target.inflight))
-    sight.gauge(
-        "gateway_upstream_connections", "Open connections to upstreams.", over_targets(lambda target: target.open)
-    )
-    sight.gauge(
-        "gateway_upstream_retries_total",
-        "Requests sent once more.",
-        lambda: sum(pool.retried for pool in made.values()),
-    )
-    sight.gauge(
-        "gateway_upstream_targets_out",
-        "Targets that get no requests.",
-        lambda: sum(pool.health.out for pool in made.values()),
-    )
+    def __init__(self, engine: Engine, sight: Sight) -> None:
+        self._pools: dict[Pool, None] = {}
+        self._retried = 0
+        """By pools that are gone: a counter never goes back."""
+        for name, text, what in (
+            ("gateway_http_requests_in_flight", "Requests in work.", self._inflight),
+            ("gateway_upstream_connections", "Open connections to upstreams.", self._open),
+            ("gateway_upstream_retries_total", "Requests sent once more.", self._retries),
+            ("gateway_upstream_targets_out", "Targets that get no requests.", self._out),
+        ):
+            sight.gauge(name, text, what)
+        sight.gauge("gateway_connections", "Open client connections.", lambda: len(engine.connections))
+        self._current: frozenset[Pool] = frozenset()
+
+    def show(self, current: Iterable[Pool]) -> None:
+        """Show *current* from now on, beside those that are not done yet."""
+        self._current = frozenset(current)
+        self._pools |= dict.fromkeys(self._current)
+        self.forget_done()
+
+    def forget_done(self) -> None:
+        """Let go of retired pools whose last request is over."""
+        for pool in [pool for pool in self._pools if pool not in self._current and pool.is_done]:
+            del self._pools[pool]
+            self._retried += pool.retried
+
+    def _inflight(self) -> int:
+        return sum(target.inflight for pool in self._pools for target in pool.targets)
+
+    def _open(self) -> int:
+        return sum(target.open for pool in self._pools for target in pool.targets)
+
+    def _retries(self) -> int:
+        return self._retried + sum(pool.retried for pool in self._pools)
+
+    def _out(self) -> int:
+        return sum(pool.health.out for pool in self._current)

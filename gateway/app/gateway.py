@@ -14,54 +14,41 @@ import gc
 import os
 import signal
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from aiohttp import web
 
-from gateway.app.files import ADDRESS_FILE, given_keys, keystore, master_secret, prepare
-from gateway.app.forwarding import engine, pools, snapshot
-from gateway.app.issuers import fetchers
-from gateway.app.probing import start_probes
-from gateway.app.sessions import MOST_STALE, Sessions, sessions
+from gateway.app import issuers
+from gateway.app.files import ADDRESS_FILE, keystore, master_secret, prepare
+from gateway.app.forwarding import PoolGauges, client_limits, engine
+from gateway.app.model import Model, modelled
+from gateway.app.reloading import LOOK, Kept, Outcome, Reloaded, Reloads, Unchanged, Watch, as_answer, changes, reread
+from gateway.app.serving import Lasting, Serving, serving
+from gateway.app.sessions import max_stale, retention, revoking
 from gateway.app.sight import Sight
 from gateway.app.storing import Settings, open_store
 from gateway.app.streams import StreamKeeper
 from gateway.app.trust import Trust
 from gateway.clock import Clock, SystemClock
 from gateway.config.cautions import cautions
-from gateway.config.clients import registered
-from gateway.config.effective import data_dir
+from gateway.config.effective import Effective, data_dir
 from gateway.config.models import Config
-from gateway.config.routes import route_table
-from gateway.config.trusted import trusted_issuers
-from gateway.config.users import load_users
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
-from gateway.endpoints.application import SERVER_LIMITS, application, require_compiled_parser
-from gateway.endpoints.cookies import CookieSettings
-from gateway.endpoints.inside import Doorkeeper, Inside
-from gateway.endpoints.services import Services
+from gateway.endpoints.application import require_compiled_parser
 from gateway.errors import ConfigError, Refused, StoreUnavailable
-from gateway.gate import Gate
-from gateway.limits.failures import FailedTokens
 from gateway.outbound.client import Outbound
-from gateway.outbound.probes import Prober
-from gateway.proxy import connect as ways
+from gateway.outbound.jwks import KeyFetcher
+from gateway.presence import Presence
 from gateway.proxy.server import Server
-from gateway.proxy.tls import Certificates, Pair
-from gateway.sessions.begun import BegunLogins
+from gateway.proxy.tls import Certificates
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
-from gateway.tokens.certificates import read_certificate
-from gateway.tokens.keystore import Keystore
-from gateway.tokens.sealing import Seal
+from gateway.tokens.keys import KeyRing, Keystore
 from gateway.tokens.secrets import Secrets
-from gateway.tokens.trusted import OwnTokens
-from gateway.users.change import PasswordChange
 from gateway.users.cores import affinity, usable_cores
-from gateway.users.file import FileUsers
-from gateway.users.passwords import Hasher, HashPool
-from gateway.users.second_factor import SecondFactor
+from gateway.users.passwords import HashPool
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
@@ -80,34 +67,51 @@ class Gateway:
         Raises:
             ConfigError: a file named by the configuration cannot be used.
         """
-        self.config = config
-        self.effective = config.effective
-        self.trusted = trusted_issuers(config)
         self.clock = clock or SystemClock()
+        self.environ = environ
+        self.model = model = modelled(config)
         self.data = data_dir(config, environ).absolute()
         self.sight = Sight(config)
-        self.routes = route_table(config)
         prepare(self.data)
         self.secrets = Secrets(master_secret(config, self.data))
-        self.keystore = (
-            None if config.tokens.keys.files else keystore(config, self.secrets, self.data, self.clock.wall())
-        )
-        self.ring = self.keystore.ring if self.keystore else given_keys(config)
+        self.keystore = None if model.ring else keystore(config, self.secrets, self.data, self.clock.wall())
+        self.ring = self._ring(model)
         threads = config.login.hash_threads if config.login else None
         self.pool = HashPool(threads or max(1, usable_cores(affinity()) - 1))
-        self.records = load_users(config.login.verify.file, config) if config.login else {}
-        self.people = FileUsers(self.records, self.pool)
-        self.clients = registered(config.clients)
+        waiting = "Hashes that wait for a thread."
+        self.sight.gauge("gateway_password_hash_queue", waiting, lambda: self.pool.waiting)
         for warning in self.ring.warnings:
             self.sight.events.warning("keys", {"warning": warning})
-        for caution in cautions(config, self.records):
-            self.sight.events.warning("caution", {"caution": caution})
+        self._caution(cautions(config, model.records))
         self.embedded: EmbeddedStore | None = None
         self.port = 0
         self.admin_port = 0
+        self._reloads = Reloads(self.sight, self.clock)
+        self._watch = Watch(model.digests)
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._certificates: Certificates | None = None
         self._draining = False
         self._tasks: list[asyncio.Task[None]] = []
         self._exits = contextlib.AsyncExitStack()
+
+    def _ring(self, model: Model) -> KeyRing:
+        if self.keystore is not None:
+            return self.keystore.ring
+        assert model.ring is not None
+        return model.ring
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.model.config
+
+    @property
+    def effective(self) -> Effective:
+        return self.model.effective
+
+    def _caution(self, sentences: Iterable[str]) -> None:
+        for caution in sentences:
+            self.sight.events.warning("caution", {"caution": caution})
 
     # --- start ---
 
@@ -127,38 +131,40 @@ class Gateway:
         require_compiled_parser()
         self.store = store = await self._open_store()
         self.engine = engine(self.config, self.clock, self.sight)
-        self.sessions = sessions(
+        self.revoking = revoking(
             self.config,
             store,
-            ring=self.ring,
             secrets=self.secrets,
-            people=self.people,
-            pool=self.pool,
             clock=self.clock,
             sight=self.sight,
-            trusted=self.trusted,
             on_revoked=self._revoked,
         )
-        self.trust = Trust(self.sessions.feed, self.sessions.asking)
-        self.streams = self._keeper(self.sessions)
+        self.trust = Trust(self.revoking.feed, self.revoking.asking)
+        self.streams = self._keeper()
         settings = Settings(store, self.sight)
-        for work in (self._follow(), self.streams.run(), settings.watch(lambda: self.sessions.feed.is_ready)):
+        for work in (self._follow(), self.streams.run(), settings.watch(lambda: self.revoking.feed.is_ready)):
             self._tasks.append(asyncio.create_task(work))
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
-        self.fetchers = fetchers(
-            self.config, self.trusted, outbound, clock=self.clock, renew=self.ring.renew, sight=self.sight
+        self._lasting = Lasting(
+            clock=self.clock,
+            sight=self.sight,
+            secrets=self.secrets,
+            ring=self.ring,
+            hashes=self.pool,
+            turnstile=Turnstile(Throttle(self.clock)),
+            store=store,
+            revoking=self.revoking,
+            engine=self.engine,
+            outbound=outbound,
+            feed=self.trust,
         )
-        for fetcher in self.fetchers:
-            fetcher.start()
-            self._exits.push_async_callback(fetcher.stop)
-        doorkeeper = Doorkeeper()
-        inside = web.AppRunner(self._application(doorkeeper, self.sessions), access_log=None, **SERVER_LIMITS)
-        await doorkeeper.open(inside)
-        self._exits.push_async_callback(doorkeeper.close)
-        builtin = ways.builtin(self.engine, doorkeeper.serve, Inside)
-        made = pools(self.config, self.engine, builtin, self.sight)
-        self.engine.snapshot = snapshot(self.config, self._gate(self.sessions), self.routes, made)
+        self._gauges = PoolGauges(self.engine, self.sight)
+        self.serving = await serving(self.model, self._lasting)
+        self._exits.push_async_callback(self._end_serving)
+        await self.serving.begin(self._lasting, None)
+        self._gauges.show(self.serving.pools.values())
+        issuers.gauge(self.sight, self._fetchers)
         if self.effective.embedded:
             # Milliseconds; an external store may be down for long, and then public routes still answer.
             await self.trust.synced()
@@ -168,9 +174,6 @@ class Gateway:
         listen = self.effective.listen
         self.port = await self.server.listen(listen.host, listen.port, self._tls())
         self._exits.callback(self.server.stop)
-        prober = Prober(outbound, monotonic=self.clock.monotonic, fault=self.sight.report)
-        self._exits.push_async_callback(prober.stop)
-        start_probes(self.config, made, prober, self.clock)
         await self._start_admin()
         # What lives now lives for good: spare the collector from looking at it again and again (performance.md 2.7).
         gc.collect()
@@ -188,79 +191,16 @@ class Gateway:
         self._exits.push_async_callback(store.close)
         return store
 
-    def _application(self, doorkeeper: Doorkeeper, made: Sessions) -> web.Application:
-        config = self.config
-        turnstile = Turnstile(Throttle(self.clock))
-        begun = BegunLogins(self.store, self.secrets.subject_tag)
-        return application(
-            Services(
-                sessions=made.service,
-                programs=made.programs,
-                # A foreign token is good for services, and says nothing about a session of ours.
-                tokens=OwnTokens(made.tokens, self.effective.issuer),
-                verifier=made.verifier,
-                ring=self.ring,
-                secrets=self.secrets,
-                turnstile=turnstile,
-                second_factor=SecondFactor(
-                    None,
-                    begun,
-                    turnstile,
-                    seal=Seal(self.secrets.second_factor),
-                    begun=Seal(self.secrets.login),
-                    issuer=self.effective.issuer,
-                    clock=self.clock,
-                ),
-                begun=begun,
-                passwords=PasswordChange(None, self.pool, turnstile, Hasher()),
-                clock=self.clock,
-                facts_of=doorkeeper.facts_of,
-                report=self.sight.report,
-                own_origins=self.effective.own_origins,
-                slow_check=self._slow_check,
-                clients=self.clients,
-                logins=config.login is not None,
-                client_id=config.login.client_id if config.login else "gateway",
-                cold=lambda: self.trust.cold,
-                cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
-                base_path=config.login.base_path if config.login else "/auth",
-                origin=self.effective.origin,
-                jwks_max_age=round(config.tokens.keys.jwks_max_age),
-            )
-        )
-
-    async def _slow_check(self, stored: str, secret: str) -> bool:
-        return await self.pool.run(Hasher().verify, stored, secret)
-
-    def _gate(self, made: Sessions) -> Gate:
-        budget = self.config.server.limits.failed_tokens
-        return Gate(
-            routes=self.routes,
-            tokens=made.tokens,
-            feed=self.trust,
-            wall=self.clock.wall,
-            secrets=self.secrets,
-            own_origins=self.effective.own_origins,
-            read_from=frozenset(self.config.tokens.read_from),
-            log_query=self.config.telemetry.log_query,
-            failures=None if budget is None else FailedTokens(budget, budget / 6),
-        )
-
-    def _keeper(self, made: Sessions) -> StreamKeeper:
-        streams, ttl = self.engine.streams, self.config.tokens.access_ttl
-        streams.lives = made.tokens.lives
+    def _keeper(self) -> StreamKeeper:
+        streams, revoking = self.engine.streams, self.revoking
         self.sight.gauge("gateway_streams", "Open WebSockets and answers under way.", lambda: len(streams))
-        return StreamKeeper(
-            streams, made.table, made.asking.is_live, self.clock, every=ttl, patience=min(ttl, MOST_STALE)
-        )
+        ttl, patience = self.config.tokens.access_ttl, max_stale(self.config)
+        return StreamKeeper(streams, revoking.table, revoking.asking.is_live, self.clock, every=ttl, patience=patience)
 
     def _tls(self) -> ssl.SSLContext | None:
-        if not self.config.server.tls:
+        self._certificates = certificates = self.model.certificates
+        if certificates is None:
             return None
-        certificates = Certificates(
-            [Pair(entry.certificate_file, entry.key_file) for entry in self.config.server.tls],
-            lambda pem, place: read_certificate(pem, place).names,
-        )
         self._tasks.append(asyncio.create_task(self._renew(certificates)))
         return certificates.context
 
@@ -288,7 +228,6 @@ class Gateway:
 
     async def _start_admin(self) -> None:
         listen = self.effective.admin_listen
-        token = self.config.server.admin.token
         services = AdminServices(
             checks={
                 # By construction: a gateway without them does not start.
@@ -301,7 +240,7 @@ class Gateway:
             metrics=self.sight.exposition,
             report=self.sight.report,
             request_id=lambda: next(self.engine.request_ids).decode(),
-            token=None if token is None else token.value.decode("utf-8", "surrogateescape"),
+            token=self._admin_token,
             hosts=LOOPBACK_NAMES | {(f"[{listen.host}]" if ":" in listen.host else listen.host).encode()},
         )
         runner = web.AppRunner(admin(services), access_log=None)
@@ -318,15 +257,84 @@ class Gateway:
         with contextlib.suppress(OSError):
             (self.data / ADDRESS_FILE).write_text(f"{host}:{self.admin_port}\n")
 
+    def _admin_token(self) -> str | None:
+        token = self.config.server.admin.token
+        return None if token is None else token.value.decode("utf-8", "surrogateescape")
+
+    # --- reload ---
+
+    async def reload(self) -> Outcome:
+        """Take up what is written now. Whatever is wrong with it, what is in force stays so; never raises for that.
+
+        Requests that have begun are served by what was in force then. Calls wait for each other.
+        """
+        async with self._reloads:
+            outcome = self._reloads.note(await self._reload())
+            self._watch.took(outcome)
+        return outcome
+
+    async def _reload(self) -> Outcome:
+        before = self.model
+        found: dict[Path, bytes] = {}
+        try:
+            model = await asyncio.to_thread(reread, before.config.source, self.environ, before, found)
+            if model.digests == before.digests:
+                return Unchanged(model.digests)
+            made = await serving(model, self._lasting, self.serving)
+        except ConfigError as error:
+            return Kept(found, str(error))
+        await self._take_up(made)
+        self._caution(cautions(model.config, model.records))
+        return Reloaded(model.digests, tuple(changes(before, model)))
+
+    async def _take_up(self, made: Serving) -> None:
+        """Put *made* in force: nothing that can fail comes between the first step and the last."""
+        model, before = made.model, self.serving
+        if model.ring is not None and model.ring.keys != self.ring.keys:
+            self.ring.replace(model.ring.keys, model.ring.warnings)
+        if model.certificates is not None and self._certificates is not None:
+            self._certificates.adopt(model.certificates)
+        patience = max_stale(model.config)
+        self.revoking.feed.renew(retention(model.config), patience)
+        self.streams.renew(every=model.config.tokens.access_ttl, patience=patience)
+        self.sight.adopt(model.config.telemetry)
+        self.engine.bound(client_limits(model.config))
+        self.model, self.serving = model, made
+        await made.begin(self._lasting, before)
+        self._gauges.show(made.pools.values())
+        leaving = asyncio.create_task(before.end(made))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._left)
+
+    def _left(self, leaving: "asyncio.Task[None]") -> None:
+        self._leaving.discard(leaving)
+        self._gauges.forget_done()
+        if not leaving.cancelled() and (error := leaving.exception()) is not None:
+            self.sight.report("reload", error)
+
+    def _fetchers(self) -> Iterable[KeyFetcher]:
+        return self.serving.fetchers.values()
+
+    async def _end_serving(self) -> None:
+        for leaving in list(self._leaving):
+            leaving.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self.serving.end()
+
     # --- running ---
 
     async def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked.put_nowait, number)
-        first = await asked.get()
+        hang_ups: asyncio.Queue[None] = asyncio.Queue()
+        loop.add_signal_handler(signal.SIGHUP, hang_ups.put_nowait, None)
+        with Presence(self.data) as presence:
+            self._tasks.append(asyncio.create_task(self._obey(hang_ups, presence)))
+            self._tasks.append(asyncio.create_task(self._watch_files()))
+            first = await asked.get()
         self._draining = True
         drain = self.config.server.drain
         delay = drain.delay if first is signal.SIGTERM else 0.0
@@ -336,6 +344,22 @@ class Gateway:
         await asyncio.wait((draining, second), return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, second):
             task.cancel()
+
+    async def _obey(self, hang_ups: "asyncio.Queue[None]", presence: Presence) -> None:
+        """Reload when told to, and tell what came of it; signals that come meanwhile are answered by one reload."""
+        while True:
+            await hang_ups.get()
+            told = 1
+            while not hang_ups.empty():
+                hang_ups.get_nowait()
+                told += 1
+            presence.answer(told, as_answer(await self.reload()))
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            if self.config.server.watch and await self._watch.look():
+                await self.reload()
 
     async def stop(self) -> None:
         """Stop everything, in the reverse order of its start."""
@@ -349,7 +373,7 @@ class Gateway:
 
     async def _follow(self) -> None:
         try:
-            await self.sessions.feed.follow()
+            await self.revoking.feed.follow()
         except Exception as error:
             self.sight.report("feed", error)
             raise
@@ -372,7 +396,7 @@ class Gateway:
         return True
 
     async def _feed_synced(self) -> bool:
-        return self.sessions.feed.is_ready
+        return self.revoking.feed.is_ready
 
     async def _running(self) -> bool:
         return not self._draining

@@ -1,46 +1,42 @@
-"""Trusted issuers at work: each has its keys from files, or a fetcher that keeps them fresh."""
+"""Trusted issuers at work: those whose keys are in no file have a fetcher that keeps them fresh."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.issuers import TrustedIssuerConfig
-from gateway.config.models import Config
 from gateway.outbound.client import Outbound
 from gateway.outbound.jwks import KeyFetcher, Place
 from gateway.tokens.trusted import TrustedIssuer
 
 
-def fetchers(
-    config: Config,
-    issuers: Sequence[TrustedIssuer],
+def fetcher(
+    issuer: TrustedIssuer,
+    written: TrustedIssuerConfig,
     outbound: Outbound,
     *,
     clock: Clock,
     renew: Callable[[], None],
     sight: Sight,
-) -> list[KeyFetcher]:
-    """Return a fetcher for each issuer whose keys are not in a file; *renew* ends cached verifications."""
-    made = []
-    for issuer in issuers:
-        written = config.trusted_issuers[issuer.name]
-        if written.fetched:
-            fetcher = KeyFetcher(
-                _place(issuer.name, written),
-                issuer.keys,
-                outbound,
-                monotonic=clock.monotonic,
-                renew=renew,
-                tell=sight.events.info,
-            )
-            made.append(fetcher)
-    if made:
-        sight.gauge("gateway_jwks_failing", "Issuers whose keys could not be fetched.", lambda: _failing(made))
-    return made
+) -> KeyFetcher:
+    """Return what keeps the keys of *issuer* fresh once it is started; *renew* ends cached verifications."""
+    return KeyFetcher(
+        _place(issuer.name, written),
+        issuer.keys,
+        outbound,
+        monotonic=clock.monotonic,
+        renew=renew,
+        tell=sight.events.info,
+    )
 
 
-def _failing(made: Sequence[KeyFetcher]) -> int:
-    return sum(fetcher.failures > 0 for fetcher in made)
+def gauge(sight: Sight, current: Callable[[], Iterable[KeyFetcher]]) -> None:
+    """Show how many of the *current* fetchers are in trouble."""
+
+    def failing() -> int:
+        return sum(fetcher.failures > 0 for fetcher in current())
+
+    sight.gauge("gateway_jwks_failing", "Issuers whose keys could not be fetched.", failing)
 
 
 def _place(name: str, written: TrustedIssuerConfig) -> Place:

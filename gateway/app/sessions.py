@@ -1,10 +1,11 @@
 """Tokens and sessions joined: what verifies, what issues, what revokes, over one store and one key ring."""
 
 import secrets as entropy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gateway.app.model import Model
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.models import Config
@@ -20,7 +21,7 @@ from gateway.tokens.headers import renderer
 from gateway.tokens.issue import Issuer
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets, subject_tag
-from gateway.tokens.trusted import TrustedIssuer, Verifiers
+from gateway.tokens.trusted import Verifiers
 from gateway.tokens.verify import Verifier
 from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
@@ -35,37 +36,37 @@ TAGS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
-    """Everything about who is asking."""
+class Revoking:
+    """What is revoked, and how that is learned; outlives every configuration."""
 
     table: Revocations
     feed: Feed
+    asking: Asking
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Everything about who is asking, by one configuration."""
+
     verifier: Verifier
     tokens: VerifiedTokens
     service: SessionService
     programs: Programs
-    asking: Asking
     ending: Ending
+    basis: object
+    """What `verifier` and `tokens` were made from; equal ones can go on using both."""
 
 
-def sessions(
+def revoking(
     config: Config,
     store: SessionStore,
     *,
-    ring: KeyRing,
     secrets: Secrets,
-    people: FileUsers,
-    pool: HashPool,
     clock: Clock,
     sight: Sight,
-    trusted: Sequence[TrustedIssuer],
     on_revoked: Callable[[Entry], None],
-) -> Sessions:
-    """Join them; *on_revoked* is told of every revocation that is applied."""
-    ttl, leeway = config.tokens.access_ttl, config.tokens.leeway
-    issuer, audience = config.effective.issuer, config.effective.audience
-    client_id = config.login.client_id if config.login else "gateway"
-    most = config.server.limits.token
+) -> Revoking:
+    """Return the table and its feed; *on_revoked* is told of every revocation that is applied."""
 
     @lru_cache(maxsize=TAGS)
     def tag_of(iss: str, tenant: str | None, sub: str) -> bytes:
@@ -77,16 +78,51 @@ def sessions(
         table,
         clock,
         replica=entropy.token_hex(8),
-        retention=config.effective.longest_life + RETENTION_MARGIN,
-        max_stale=min(ttl, MOST_STALE),
+        retention=retention(config),
+        max_stale=max_stale(config),
         on_event=sight.events.info,
     )
-    verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
+    sight.gauge("gateway_revocations", "Revocations held in memory.", lambda: len(table))
+    fresh = "1 while revocations are at most 3 s old."
+    sight.gauge("gateway_feed_fresh", fresh, lambda: feed.state is FeedState.FRESH)
+    sight.gauge("gateway_store_up", "1 while the revocation feed is not stale.", lambda: feed.age <= 15.0)
+    sight.gauge("gateway_clock_offset_seconds", "Store's clock minus ours.", lambda: feed.offset)
+    # Our own issuer is one of the things that no reload changes.
+    return Revoking(table, feed, Asking(store, table, tag_of, config.effective.issuer))
+
+
+def retention(config: Config) -> float:
+    """Return the seconds for which a revocation is kept: longer than any token can live."""
+    return config.effective.longest_life + RETENTION_MARGIN
+
+
+def max_stale(config: Config) -> float:
+    return min(config.tokens.access_ttl, MOST_STALE)
+
+
+def sessions(
+    model: Model,
+    store: SessionStore,
+    *,
+    ring: KeyRing,
+    secrets: Secrets,
+    hashes: HashPool,
+    sight: Sight,
+    revoking: Revoking,
+    before: Sessions | None,
+) -> Sessions:
+    """Join them; tokens that *before* has verified need not be verified again where nothing about tokens changed."""
+    config, effective = model.config, model.effective
+    ttl, leeway = config.tokens.access_ttl, config.tokens.leeway
+    issuer, audience = effective.issuer, effective.audience
+    client_id = config.login.client_id if config.login else "gateway"
+    most = config.server.limits.token
     policy = _policy(config)
     signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
-    ending = Ending(store, feed, lambda: policy)
+    table = revoking.table
+    ending = Ending(store, revoking.feed, lambda: policy)
     service = SessionService(
-        people=people,
+        people=FileUsers(model.records, hashes),
         store=store,
         issuer=signer,
         issuer_name=issuer,
@@ -94,16 +130,18 @@ def sessions(
         secrets=secrets,
         table=table,
         ending=ending,
-        pool=pool.finishing,
+        pool=hashes.finishing,
         policy=lambda: policy,
         on_event=sight.audit,
     )
-    programs = Programs(store=store, issuer=signer, issuer_name=issuer, secrets=secrets, table=table, pool=pool)
-    _gauges(sight, table, feed, pool)
-    judge = Verifiers(verifier, trusted) if trusted else verifier
-    tokens = VerifiedTokens(judge, table, renderer(config.effective.identity_headers), ring)
-    asking = Asking(store, table, tag_of, issuer)
-    return Sessions(table, feed, verifier, tokens, service, programs, asking, ending)
+    programs = Programs(store=store, issuer=signer, issuer_name=issuer, secrets=secrets, table=table, pool=hashes)
+    basis = (issuer, audience, ttl, leeway, most, model.trusted, tuple(effective.identity_headers.items()))
+    if before is not None and before.basis == basis:
+        return Sessions(before.verifier, before.tokens, service, programs, ending, basis)
+    verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
+    judge = Verifiers(verifier, model.trusted) if model.trusted else verifier
+    tokens = VerifiedTokens(judge, table, renderer(effective.identity_headers), ring)
+    return Sessions(verifier, tokens, service, programs, ending, basis)
 
 
 def _policy(config: Config) -> Policy:
@@ -117,12 +155,3 @@ def _policy(config: Config) -> Policy:
         max_sessions=tokens.max_sessions or 0,
         tombstone=tokens.access_ttl + tokens.leeway + RETENTION_MARGIN,
     )
-
-
-def _gauges(sight: Sight, table: Revocations, feed: Feed, pool: HashPool) -> None:
-    sight.gauge("gateway_password_hash_queue", "Hashes that wait for a thread.", lambda: pool.waiting)
-    sight.gauge("gateway_revocations", "Revocations held in memory.", lambda: len(table))
-    fresh = "1 while revocations are at most 3 s old."
-    sight.gauge("gateway_feed_fresh", fresh, lambda: feed.state is FeedState.FRESH)
-    sight.gauge("gateway_store_up", "1 while the revocation feed is not stale.", lambda: feed.age <= 15.0)
-    sight.gauge("gateway_clock_offset_seconds", "Store's clock minus ours.", lambda: feed.offset)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from gateway import __version__
 from gateway.config.models import Config
+from gateway.config.sections import TelemetryConfig
 from gateway.telemetry.access_log import JsonLines, TextLines
 from gateway.telemetry.events import Events
 from gateway.telemetry.metrics import CONTENT_TYPE, Gauge, Metrics
@@ -15,14 +16,24 @@ class Sight:
     """Events to standard error, the access log to standard output, metrics for whoever asks."""
 
     def __init__(self, config: Config) -> None:
-        wanted = config.telemetry.access_log
-        is_text = wanted == "text" or (wanted == "auto" and sys.stdout.isatty())
-        self.events = Events(level=config.telemetry.log_level, text=is_text)
+        self.events = Events()
         self.metrics = Metrics(version=__version__)
-        self._sink = None if wanted == "off" else Sink(sys.stdout.fileno())
-        lines: Lines = TextLines(colour=sys.stdout.isatty()) if is_text else JsonLines()
-        self.recorder = Recorder(self.metrics, None if self._sink is None else lines, self._sink)
+        self.recorder = Recorder(self.metrics, None, None)
+        self._sink: Sink | None = None
+        self.adopt(config.telemetry)
         self.gauge("gateway_access_log_dropped_total", "Batches of log lines given up for a slow reader.", self._lost)
+
+    def adopt(self, telemetry: TelemetryConfig) -> None:
+        """Write as *telemetry* says from now on."""
+        wanted = telemetry.access_log
+        is_text = wanted == "text" or (wanted == "auto" and sys.stdout.isatty())
+        self.events.write_as(level=telemetry.log_level, text=is_text)
+        if wanted == "off":
+            self.recorder.write_as(None, None)
+            return
+        self._sink = self._sink or Sink(sys.stdout.fileno())
+        lines: Lines = TextLines(colour=sys.stdout.isatty()) if is_text else JsonLines()
+        self.recorder.write_as(lines, self._sink)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show *read*'s value under *name*."""

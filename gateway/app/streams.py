@@ -45,6 +45,10 @@ class StreamKeeper:
         self._patience = patience
         self._is_looking = False
 
+    def renew(self, *, every: float, patience: float) -> None:
+        """Go by these from now on."""
+        self._every, self._patience = every, patience
+
     def applied(self, entry: Entry) -> None:
         """A revocation was applied: what it concerns must not stay connected."""
         if not self._streams:

@@ -1,6 +1,7 @@
-"""Groups of verbs that are imported when one of them is asked for, so that `gateway --help` stays quick."""
+"""Verbs and groups of them that are imported when they are asked for, so that `gateway --help` stays quick."""
 
 from importlib import import_module
+from typing import Any
 
 import rich_click as click
 
@@ -27,3 +28,20 @@ def verbs(name: str, words: str) -> Verbs:
     group = Verbs(name=name, help=words)
     group.module = f"gateway.commands.{name}"
     return group
+
+
+class Verb(click.RichCommand):
+    """A verb that is in a module of its own, as `NAME_command`."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        module = import_module(f"gateway.commands.{self.name}")
+        command = getattr(module, f"{self.name}_command")
+        assert isinstance(command, click.Command)
+        return command.make_context(info_name, args, parent, **extra)
+
+
+def verb(name: str, words: str) -> Verb:
+    """Return the verb *name* of `gateway.commands.<name>`, which *words* explain in the list of all."""
+    return Verb(name=name, help=words)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
-from gateway.config.faults import Fault, Source, Wrong
+from gateway.config.faults import Fault, Source, Wrong, report
 from gateway.config.syntax import explained
 from gateway.errors import ConfigError
 
@@ -50,6 +50,8 @@ class Document:
         """Values that came from somewhere else, with its name; they have no place in the file."""
         self.places: dict[Loc, Place] = {}
         self.faults: list[Fault] = []
+        self.files: set[Path] = set()
+        """Everything that was read for it, also what could not be."""
 
     def known(self, loc: Loc) -> Loc:
         """Return the part of *loc* that is written in the file, steps that are not skipped over."""
@@ -63,6 +65,10 @@ class Document:
         """Return the line on which the value at *loc*, or the nearest thing around it, is written."""
         place = self.places.get(self.known(loc))
         return place.value.line if place else 1
+
+    def report(self) -> str:
+        """Return all faults as one text."""
+        return report(self.faults)
 
     def fault(self, loc: Loc, reason: str, hint: str = "", *, at_key: bool = False) -> None:
         """Note what is wrong at *loc*, or with its key."""

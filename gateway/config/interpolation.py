@@ -16,8 +16,10 @@ _BRACED = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<form>[-?])(?P<res
 _MAX_FILE = 64 << 10
 
 
-def expander(environ: Mapping[str, str], directory: Path) -> Callable[[str], str]:
-    """Return the function that fills in *environ*; files are looked for in *directory*."""
+def expander(
+    environ: Mapping[str, str], directory: Path, seen: Callable[[Path], None] = lambda _path: None
+) -> Callable[[str], str]:
+    """Return the function that fills in *environ*; files are looked for in *directory*, and each is *seen*."""
 
     def replacement(found: re.Match[str]) -> str:
         if found["dollar"]:
@@ -28,7 +30,9 @@ def expander(environ: Mapping[str, str], directory: Path) -> Callable[[str], str
             raise Wrong('"${" is never closed, or has braces inside', _FORMS)
         braced = found["braced"]
         if braced.startswith("file:"):
-            return _contents(directory / braced.removeprefix("file:"))
+            path = directory / braced.removeprefix("file:")
+            seen(path)
+            return _contents(path)
         if not (parts := _BRACED.fullmatch(braced)):
             raise Wrong(f'"${{{braced}}}" is not understood', _FORMS)
         return _variable(environ, parts["name"], parts["form"], parts["rest"] or "")

@@ -45,13 +45,17 @@ _SECRETS = (
 )
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
+def load(path: Path, environ: Mapping[str, str], seen: set[Path] | None = None) -> Config:
     """Return the configuration in *path*, with *environ* filled in and relative paths taken from its directory.
+
+    The files that were read, or should have been, are added to *seen*, whatever becomes of them.
 
     Raises:
         ConfigError: the file cannot be used; the message lists every fault with its line and what to write instead.
     """
-    document = _document(path, environ)
+    seen = set() if seen is None else seen
+    seen.add(path)
+    document = _document(path, environ, seen)
     faults = list(document.faults)
     config = None
     if isinstance(document.data, dict):
@@ -64,8 +68,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return config.written(document)
 
 
-def _document(path: Path, environ: Mapping[str, str]) -> Document:
-    document = read(str(path), contents(path), expand=expander(environ, path.parent), may_be_empty=_may_be_empty)
+def data_dir_of(path: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the data directory that a file names which may have faults elsewhere; None when that cannot be told."""
+    document = read(str(path), contents(path), expand=expander(environ, path.parent))
+    written = document.data.get("server", {}) if isinstance(document.data, dict) else {}
+    named = written.get("data_dir") if isinstance(written, dict) else None
+    if isinstance(named, str):
+        return path.parent / named
+    return Path(environ["GATEWAY_DATA_DIR"]) if named is None and environ.get("GATEWAY_DATA_DIR") else None
+
+
+def _document(path: Path, environ: Mapping[str, str], seen: set[Path]) -> Document:
+    expand = expander(environ, path.parent, seen.add)
+    document = read(str(path), contents(path), expand=expand, may_be_empty=_may_be_empty)
+    document.files = seen
     if isinstance(document.data, dict):
         _borrow(document, environ)
         for field in _SECRETS:

@@ -1,6 +1,8 @@
 """The base of every section: frozen, no unknown keys, no surprises."""
 
-from typing import Annotated, TypeVar
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -42,3 +44,18 @@ def distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
         if value in values[:at]:
             raise Wrong(f'"{value}" is there twice')
     return values
+
+
+def paths_in(value: Any) -> Iterator[Path]:
+    """Yield every path in *value*, a section or a part of one."""
+    if isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from paths_in(getattr(value, key))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from paths_in(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from paths_in(item)
+    elif isinstance(value, Path):
+        yield value

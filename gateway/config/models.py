@@ -13,7 +13,7 @@ from gateway.config.effective import Effective, effective
 from gateway.config.entries import DefaultsConfig, RouteConfig
 from gateway.config.faults import Wrong
 from gateway.config.issuers import TrustedIssuerConfig
-from gateway.config.model import ListOf, Model
+from gateway.config.model import ListOf, Model, paths_in
 from gateway.config.sections import LoginConfig, RoleConfig, ServerConfig, StoreConfig, TelemetryConfig, TokensConfig
 from gateway.config.upstreams import UpstreamEntry
 from gateway.config.values import Text
@@ -58,6 +58,24 @@ class Config(Model):
     def effective(self) -> Effective:
         """What follows from the file together with its defaults."""
         return effective(self)
+
+    @property
+    def document(self) -> Document:
+        """Where it is written; a configuration that was made in the program has none, which is an error here."""
+        assert self._document is not None
+        return self._document
+
+    @property
+    def source(self) -> Path:
+        """The file it was read from."""
+        return Path(self.document.source.name)
+
+    def files(self) -> frozenset[Path]:
+        """Return every file that this configuration was made of or names, its certificates apart."""
+        own = frozenset[Path]() if self._document is None else frozenset(self._document.files)
+        parts = (getattr(self, key) for key in type(self).model_fields if key != "server")
+        server = self.server.model_copy(update={"data_dir": None, "tls": ()})
+        return frozenset((*own, *(path for part in (*parts, server) for path in paths_in(part))))
 
     def written(self, document: Document) -> "Config":
         """Return this configuration, knowing where it was written."""

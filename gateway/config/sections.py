@@ -90,6 +90,8 @@ class ServerConfig(Model):
     secret_file: FilePath | None = None
     """32 random bytes or more; all other secrets derive from it. Generated with the embedded store."""
     data_dir: FilePath | None = None
+    watch: Flag = True
+    """Take up changes of this file, and of files it names, by itself; else by SIGHUP and `gateway reload` alone."""
     drain: DrainConfig = DrainConfig()
     limits: LimitsConfig = LimitsConfig()
     timeouts: ServerTimeoutsConfig = ServerTimeoutsConfig()

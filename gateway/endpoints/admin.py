@@ -41,7 +41,7 @@ class AdminServices:
     """The exposition and its content type."""
     report: Report
     request_id: Callable[[], str]
-    token: str | None = None
+    token: Callable[[], str | None] = lambda: None
     """The admin token; without one, operations are refused to everybody."""
     hosts: frozenset[bytes] = LOOPBACK_NAMES
     """Hosts, without ports, under which operations may be asked for."""
@@ -100,11 +100,8 @@ def _authorise(request: web.Request, services: AdminServices) -> None:
         raise Refused(refuse("origin_denied", "admin_host", detail="This host name is not allowed here."))
     given = request.headers.getall("Authorization", [])
     token = bearer(given[0].encode("utf-8", "surrogateescape")) if len(given) == 1 else None
-    if (
-        services.token is None
-        or not isinstance(token, bytes)
-        or not _same(token, services.token.encode("utf-8", "surrogateescape"))
-    ):
+    own = services.token()
+    if own is None or not isinstance(token, bytes) or not _same(token, own.encode("utf-8", "surrogateescape")):
         raise Refused(refuse("rule_failed", "admin_token", detail="The admin token is required."))
 
 

@@ -138,6 +138,11 @@ class Engine:
     """Ticks after which an idle connection gives back what it remembers."""
 
     def __post_init__(self) -> None:
+        self.bound(self.limits)
+
+    def bound(self, limits: Limits) -> None:
+        """Hold clients to *limits* from now on."""
+        self.limits = limits
         self.keep_alive = ticks(self.limits.keep_alive)
         self.body_idle = ticks(self.limits.body_idle)
         self.rest = min(self.keep_alive, ticks(REST))

@@ -8,7 +8,7 @@ and that is the path nearly every request goes.
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.errors import refuse
@@ -187,6 +187,19 @@ class Pool:
             for up in [up for up in target.idle if up.idle_until < now]:
                 target.idle.remove(up)
                 self._drop(up)
+
+    def retire(self) -> None:
+        """Serve to its end what has begun: no connection is kept any more, because nobody new will come."""
+        self._limits = replace(self._limits, idle=0)
+        for target in self.targets:
+            for up in target.idle:
+                self._drop(up)
+            target.idle.clear()
+
+    @property
+    def is_done(self) -> bool:
+        """Nobody uses it or waits for it."""
+        return self._open == 0 and not self._queue
 
     def close(self) -> None:
         """Close every idle connection and give up on those in the making."""

@@ -49,6 +49,11 @@ class Certificates:
         self._stamps, self._contexts = stamps, contexts
         return True
 
+    def adopt(self, other: "Certificates") -> None:
+        """Use the certificates of *other* for every handshake from now on."""
+        self.context.load_cert_chain(other._pairs[0].certificate, other._pairs[0].key)
+        self._pairs, self._stamps, self._contexts = other._pairs, other._stamps, other._contexts
+
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         stamps = []
         for path in (path for pair in self._pairs for path in pair):

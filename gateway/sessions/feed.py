@@ -96,6 +96,11 @@ class Feed:
         self.resyncs = 0
         """How often the stream was read from its beginning."""
 
+    def renew(self, retention: float, max_stale: float) -> None:
+        """Go by these from now on; what older tokens need is kept: *retention* only ever grows."""
+        self._retention_ms = max(self._retention_ms, round(retention * 1000))
+        self._max_stale = max_stale
+
     @property
     def age(self) -> float:
         """Seconds since the moment up to which everything is known to be applied; infinite before the first read."""

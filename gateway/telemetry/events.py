@@ -16,6 +16,10 @@ class Events:
     """Writes events; never a token, a cookie or a password (callers pass ids and words, not input)."""
 
     def __init__(self, *, level: str = "info", text: bool = False) -> None:
+        self.write_as(level=level, text=text)
+
+    def write_as(self, *, level: str, text: bool) -> None:
+        """Write what is at least *level*, in this form, from now on."""
         renderer: Any = (
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
         )

@@ -109,6 +109,12 @@ class Recorder:
         if len(records) >= BATCH:
             self.flush()
 
+    def write_as(self, lines: Lines | None, sink: Sink | None) -> None:
+        """Write in another form, or elsewhere, from now on."""
+        self.flush()
+        self._lines, self._sink = lines, sink
+        self._known.clear()
+
     def push(self) -> None:
         """Count and write what has been recorded, at once."""
         self.flush()

@@ -46,7 +46,7 @@ class Probe:
             metrics=self._metrics,
             report=lambda _id, error: self.reported.append(error),
             request_id=lambda: "req-7",
-            token=token,
+            token=lambda: token,
             hosts=hosts,
         )
 

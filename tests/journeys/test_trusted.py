@@ -113,7 +113,7 @@ async def test_a_provider_that_turns_its_keys_without_notice_is_asked_once(stree
     old = street.token()
     assert (await street.get("/any", old)).status_code == 200
     street.provider["keys"] = [TWO]
-    (fetcher,) = street.gateway.fetchers
+    (fetcher,) = street.gateway.serving.fetchers.values()
     fetcher._tried_at -= 60  # the last call was a minute ago
     before = street.provider["asked"]
     answers = await asyncio.gather(*(street.get("/any", street.token(key=TWO, jti=str(n))) for n in range(20)))

@@ -1,0 +1,119 @@
+"""What follows from one configuration without asking anybody: read in a thread, checked, then never changed.
+
+Parts that a new configuration leaves as they were are taken over from the model before it, so that keys that were
+fetched and connections that are open stay in use.
+"""
+
+import hashlib
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.app.files import given_keys
+from gateway.app.forwarding import upstream_tls
+from gateway.config.clients import registered
+from gateway.config.effective import Effective
+from gateway.config.model import paths_in
+from gateway.config.models import Config
+from gateway.config.routes import route_table
+from gateway.config.trusted import trusted_issuers
+from gateway.config.users import load_users
+from gateway.proxy.tls import Certificates, Pair
+from gateway.routing.table import RouteTable
+from gateway.tokens.certificates import read_certificate
+from gateway.tokens.clients import Client
+from gateway.tokens.keys import KeyRing
+from gateway.tokens.trusted import TrustedIssuer
+from gateway.users.file import UserRecord
+
+Digests = Mapping[Path, bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One configuration and all that was read for it."""
+
+    config: Config
+    effective: Effective
+    digests: Digests
+    """What was in every file when it was read."""
+    routes: RouteTable
+    records: Mapping[str, UserRecord]
+    """The people of the users file."""
+    clients: Mapping[str, Client]
+    trusted: tuple[TrustedIssuer, ...]
+    ring: KeyRing | None
+    """The keys that the file names; None when keys are generated."""
+    upstream_tls: Mapping[str, ssl.SSLContext | None]
+    certificates: Certificates | None
+    """Of the public listener."""
+
+    def has_upstream_of(self, other: "Model", name: str) -> bool:
+        """Say whether the upstream *name* is as in the *other* model, the files that it names included."""
+        return _is_same(name, self.config, self.digests, other)
+
+
+def modelled(config: Config, before: Model | None = None) -> Model:
+    """Return the model of *config*; of *before*, what is the same is taken over.
+
+    Raises:
+        ConfigError: a file that the configuration names cannot be used.
+    """
+    digests = digests_of(config.files())
+    trusted = trusted_issuers(config)
+    return Model(
+        config=config,
+        effective=config.effective,
+        digests=digests,
+        routes=route_table(config),
+        records=load_users(config.login.verify.file, config) if config.login else {},
+        clients=registered(config.clients),
+        trusted=trusted if before is None else _taken_over(trusted, config, before),
+        ring=given_keys(config) if config.tokens.keys.files else None,
+        upstream_tls={
+            name: before.upstream_tls[name]
+            if before is not None and _is_same(name, config, digests, before)
+            else upstream_tls(upstream)
+            for name, upstream in config.upstreams.items()
+        },
+        certificates=_certificates(config, before),
+    )
+
+
+def _is_same(name: str, config: Config, digests: Digests, before: Model) -> bool:
+    upstream = config.upstreams[name]
+    return before.config.upstreams.get(name) == upstream and all(
+        digests.get(path) == before.digests.get(path) for path in paths_in(upstream)
+    )
+
+
+def digests_of(paths: Iterable[Path]) -> Digests:
+    """Return a digest of what is in each file; of one that cannot be read, the reason."""
+    found = {}
+    for path in paths:
+        try:
+            found[path] = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        except OSError as error:
+            found[path] = str(error.errno).encode()
+    return found
+
+
+def _taken_over(trusted: Iterable[TrustedIssuer], config: Config, before: Model) -> tuple[TrustedIssuer, ...]:
+    """Keep the issuers whose keys are fetched and of whom the same is written: their keys are known."""
+    known = {issuer.name: issuer for issuer in before.trusted}
+    kept = []
+    for issuer in trusted:
+        written = config.trusted_issuers[issuer.name]
+        same = written.fetched and before.config.trusted_issuers.get(issuer.name) == written
+        kept.append(known[issuer.name] if same else issuer)
+    return tuple(kept)
+
+
+def _certificates(config: Config, before: Model | None) -> Certificates | None:
+    pairs = [Pair(entry.certificate_file, entry.key_file) for entry in config.server.tls]
+    if not pairs:
+        return None
+    if before is not None and before.config.server.tls == config.server.tls:
+        return before.certificates  # renewed by itself
+    return Certificates(pairs, lambda pem, place: read_certificate(pem, place).names)
