@@ -51,6 +51,8 @@ class Fields:
     """The client asks for the connection to be closed after the answer."""
     forwarded_for: bytes | None = None
     forwarded_proto: bytes | None = None
+    relayed: bool = False
+    """One of the two is there: who the client is has to be asked anew (`proxy.forwarded`)."""
     request_id: bytes | None = None
     named: tuple[bytes, ...] = ()
     """Lower-case field names that Connection nominated, beside the usual options."""

@@ -29,7 +29,6 @@ from gateway.proxy.engine import Engine, Snapshot
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.forwarded import Forwarded, forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
-from gateway.proxy.names import FieldKinds
 from gateway.proxy.pairs import request_pairs
 from gateway.proxy.request import read_fields
 from gateway.proxy.wheel import NEVER, ticks
@@ -52,28 +51,22 @@ MAX_HELD = 64 * 1024
 """Bytes of further requests held while one is in work, and of a body held while its upstream is being connected."""
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
-MAX_REMEMBERED = 4 * 1024
-"""Bytes of the block of fields a connection remembers."""
 
 
 class Downstream(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_block",
         "_body",
         "_buffer",
         "_discarded",
         "_ended",
         "_engine",
-        "_fields",
         "_forwarded",
-        "_kinds",
         "_pairs",
         "_parser",
         "_paused",
         "_plain_host",
-        "_resting",
         "_running",
         "_task",
         "_unsent",
@@ -107,15 +100,11 @@ class Downstream(asyncio.Protocol):
         self._pairs: dict[bytes, bytes] = {}
         self.on_header = self._pairs.__setitem__
         self._parser: httptools.HttpRequestParser | None = None
-        self._block = b""
-        self._fields: Fields | None = None
-        self._kinds: FieldKinds | None = None
         self._forwarded: Forwarded | None = None
         self._plain_host: bytes | None = None
         self._buffer = b""
         self._body: BodyFraming | None = None
         self._paused = False
-        self._resting = True
         self._running = False
         self._ended = False
         self._discarded = 0
@@ -241,13 +230,11 @@ class Downstream(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Idle for a while: give memory back first, close when the keep-alive time is over."""
-        if self._resting:
+        if self._parser is None:
             self._close()
             return
         engine = self._engine
-        self._resting = True
-        self._parser = self._fields = None
-        self._block = b""
+        self._parser = None
         self._pairs.clear()
         left = engine.keep_alive - engine.rest
         if left <= 0:
@@ -328,13 +315,17 @@ class Downstream(asyncio.Protocol):
             self._refuse(None, refuse("bad_request", "request_line"), close=True)
             return
         block = data[eol:end]
-        fields = self._fields
-        if block != self._block or fields is None or self._kinds is not snapshot.kinds or not minor:
+        fields = snapshot.blocks.young.get(block)
+        if fields is None or not minor:
             read = self._read(data if whole else data[:end], block, minor, snapshot)
             if isinstance(read, Refusal):
                 self._refuse(None, read, close=True)
                 return
             fields = read
+        if fields.host != self._plain_host or fields.relayed:
+            self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
+            # A trusted proxy may speak for another client with every request.
+            self._plain_host = None if fields.relayed else fields.host
         assert self._forwarded is not None
         head = tuple.__new__(RequestHead, (line[0], line[1], minor, fields, self._forwarded.peer))
         if len(line[1]) > engine.limits.url:
@@ -354,9 +345,10 @@ class Downstream(asyncio.Protocol):
         self._decide(head, snapshot, waited=False)
 
     def _read(self, data: bytes, block: bytes, minor: int, snapshot: Snapshot) -> Fields | Refusal:
-        """Parse and read the fields of the head *data*; remember them if the next request may be the same."""
-        engine = self._engine
-        self._resting = False
+        """Return the fields of the head *data*, which are *block*; remember them if they may come again."""
+        engine, blocks = self._engine, snapshot.blocks
+        if minor and (known := blocks.aged(block)) is not None:
+            return known
         pairs = self._pairs
         pairs.clear()
         parser = self._parser
@@ -376,19 +368,11 @@ class Downstream(asyncio.Protocol):
         )
         if isinstance(fields, Refusal):
             return fields
-        if fields.forwarded_for is not None or fields.forwarded_proto is not None:
-            # A trusted proxy may speak for another client with every request.
-            self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
-            self._plain_host = None
-        elif fields.host != self._plain_host or self._forwarded is None:
-            self._forwarded = forwarded(fields, self.peer, snapshot.trusted_proxies)
-            self._plain_host = fields.host
-        self._fields = None
         if fields.length or fields.chunked:
             # The parser now waits for a body that it will not get, since bodies are framed here: the next is new.
             self._parser = None
-        if minor and fields.upgrade is None and not fields.expect_continue and len(block) <= MAX_REMEMBERED:
-            self._block, self._fields, self._kinds = block, fields, snapshot.kinds
+        if minor and fields.upgrade is None and not fields.expect_continue:
+            blocks.keep(block, fields)
         return fields
 
     def _decide(self, head: RequestHead, snapshot: Snapshot, *, waited: bool, confirmed: bool = False) -> None:
@@ -521,7 +505,7 @@ class Downstream(asyncio.Protocol):
             return
         self.state = IDLE
         engine = self._engine
-        self.deadline = deadline = engine.wheel.now + engine.rest
+        self.deadline = deadline = engine.wheel.now + (engine.keep_alive if self._parser is None else engine.rest)
         if deadline < self.bucket:
             engine.wheel.watch(self, deadline)
         if self._paused:

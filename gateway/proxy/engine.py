@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.gate import Gate
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import StatusLines
+from gateway.proxy.blocks import Blocks
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
 from gateway.proxy.streams import Streams
 from gateway.proxy.wheel import NEVER, Wheel, ticks
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 REST = 5.0
-"""Seconds an idle connection keeps its parser and what it has learned of its client."""
+"""Seconds an idle connection keeps its parser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Snapshot:
     base_path: bytes
     """Below it, refusals take the OAuth form."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    blocks: Blocks = field(default_factory=Blocks)
+    """Fields that were read under this configuration; what they mean depends on it."""
 
 
 def plans(routes: Iterable[Route], pools: Mapping[str, "Pool"]) -> dict[Route, Plan]:

@@ -120,11 +120,13 @@ def _upgrade(fields: Fields, value: bytes, _minor: int) -> Refusal | None:
 
 def _forwarded_for(fields: Fields, value: bytes, _minor: int) -> Refusal | None:
     fields.forwarded_for = value if fields.forwarded_for is None else fields.forwarded_for + b", " + value
+    fields.relayed = True
     return None
 
 
 def _forwarded_proto(fields: Fields, value: bytes, _minor: int) -> Refusal | None:
     fields.forwarded_proto = value
+    fields.relayed = True
     return None
 
 

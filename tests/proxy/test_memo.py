@@ -1,6 +1,6 @@
 """What is remembered must never be believed too long: blocks of fields, heads of answers, names, hosts.
 
-A connection keeps the last block of fields and what was read from it; the engine keeps heads of answers by their bytes;
+Blocks of fields are kept by their bytes under the configuration in force, and so are heads of answers by the engine;
 fields are gathered in a dictionary, which forgets repeated names, so lines are counted. Each of these is attacked here.
 """
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.head import Fields
+from gateway.proxy.blocks import GENERATION, MAX_BLOCK, Blocks
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
 from gateway.proxy.pairs import answer_pairs, request_pairs
 from gateway.routing.host import normal_host
@@ -27,7 +29,7 @@ def seen(request: Request) -> tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...
     return request.method, request.target, fields, request.body
 
 
-# --- the block a connection remembers ---
+# --- the blocks that are remembered ---
 
 
 async def test_equal_fields_below_another_line_are_another_request(house: House) -> None:
@@ -239,6 +241,42 @@ async def test_after_a_rest_a_connection_knows_what_it_must(house: House) -> Non
         assert (await client.ask(get("/api/x", token="good"))).status == 200
         house.turn(20.0)
     assert len({seen(request) for request in house.origin.requests}) == 1
+
+
+async def test_who_the_client_is_is_asked_anew_whatever_came_before(house: House) -> None:
+    """A proxy mixes clients on one connection, with and without forwarding fields, and each comes again."""
+    house.load(trusted_proxies=(ip_network("127.0.0.0/8"),))
+    client = await house.client()
+    plain, one, other = (
+        get(),
+        get(headers={"X-Forwarded-For": "198.51.100.7"}),
+        get(headers={"X-Forwarded-For": "198.51.100.8", "X-Forwarded-Proto": "https"}),
+    )
+    for request in (plain, one, other, plain, other, one, plain):
+        await client.ask(request)
+    told = [b", ".join(request.values("x-forwarded-for")) for request in house.origin.requests]
+    first, second = b"198.51.100.7, 127.0.0.1", b"198.51.100.8, 127.0.0.1"
+    assert told == [b"127.0.0.1", first, second, b"127.0.0.1", second, first, b"127.0.0.1"]
+    protocols = [request.values("x-forwarded-proto") for request in house.origin.requests]
+    assert [found == [b"https"] for found in protocols] == [told_of == second for told_of in told]
+
+
+def test_blocks_take_bounded_room_and_those_in_use_stay() -> None:
+    blocks = Blocks()
+    used, fields = b"used" + bytes(1000), Fields()
+    blocks.keep(used, fields)
+    for number in range(3 * GENERATION // 1000):
+        blocks.keep(b"%08d" % number + bytes(1000), Fields())
+        if number % 1000 == 0:
+            assert blocks.young.get(used, blocks.aged(used)) is fields
+    assert len(blocks) <= 2 * GENERATION // 1000
+    assert blocks.aged(b"%08d" % 0 + bytes(1000)) is None
+
+
+def test_a_long_block_takes_no_room() -> None:
+    blocks = Blocks()
+    blocks.keep(bytes(MAX_BLOCK + 1), Fields())
+    assert len(blocks) == 0
 
 
 # Lines and blocks of which any sequence may come on one connection. The outcome of each must not depend on the rest.
