@@ -15,20 +15,27 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from gateway.errors import Refusal, refuse
-from gateway.head import Credentials, Fields, RequestHead
+from gateway.head import Credentials, Fields, Renewal, RequestHead
+from gateway.navigation import is_navigation, return_query
 from gateway.routing.rules import judge, wanted
 from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
 from gateway.routing.target import BadTarget, read
 from gateway.telemetry.masking import masked
 from gateway.tokens import csrf
 from gateway.tokens.cache import Verified
-from gateway.tokens.carriers import ACCESS_COOKIE, Unreadable, bearer, cookies
+from gateway.tokens.carriers import ACCESS_COOKIE, CSRF_COOKIE, REFRESH_COOKIE, Unreadable, bearer, cookies
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.verify import Identity, Invalid
 from gateway.websocket import Handshake, read_handshake
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """Methods that change nothing and so need no forgery check (RFC 9110 section 9.2.1)."""
+EARLY = 30.0
+"""Seconds before its end at which a silent refresh replaces an access token, so that no upstream gets a dead one."""
+MAX_COOKIES = 16 << 10
+"""Bytes of all cookies of a request (OWASP ASVS 4.2.5)."""
+_LOGIN_HELPS = frozenset(("token_missing", "token_expired", "token_revoked", "token_invalid"))
+_PURPOSE = (b"sec-purpose", b"purpose", b"x-moz")
 _MAX_KEPT = 4096
 """Targets whose way is remembered; a few MiB at most, with _MAX_KEPT_TARGET bytes each."""
 _MAX_KEPT_TARGET = 256
@@ -65,8 +72,8 @@ class Way(NamedTuple):
 class Pending(NamedTuple):
     """The verdict needs something that takes time: await `wait`, then ask `admit` once more."""
 
-    wait: Callable[[], Awaitable[Refusal | None]]
-    """Returns the verdict where there is nothing left to ask."""
+    wait: Callable[[], Awaitable[Refusal | RequestHead | None]]
+    """Returns the verdict where there is nothing left to ask, or the head to ask with when it is another one now."""
     confirms: bool = False
     """The store itself was asked about the token."""
     route: str = ""
@@ -76,6 +83,10 @@ class Answered(NamedTuple):
     """A request that the gateway answers itself, without a body."""
 
     status: int
+    location: bytes = b""
+    """Where a browser goes instead (RFC 9110 section 10.2.2)."""
+    refusal: Refusal | None = None
+    """What it would have been for anybody else; for the log."""
 
 
 class Tokens(Protocol):
@@ -121,6 +132,16 @@ class Feed(Protocol):
         ...
 
 
+class Renewals(Protocol):
+    """The gate's question about an access cookie that is over: does its refresh cookie give a new one."""
+
+    def session_of(self, _refresh: str, /) -> str:
+        """Return the session a refresh cookie of ours names; "" for any other text."""
+        ...
+
+    async def renew(self, _refresh: str, _csrf: str | None, /) -> Renewal: ...
+
+
 class _Unlimited:
     """No budget at all."""
 
@@ -149,8 +170,13 @@ class Gate:
         read_from: frozenset[str] = frozenset({"bearer", "cookie"}),
         log_query: bool = False,
         failures: Failures | None = None,
+        renewals: Renewals | None = None,
+        login_page: bytes = b"",
     ) -> None:
-        """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked."""
+        """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked.
+
+        *login_page* is the path that browsers are sent to when a page needs a login; b"" for none.
+        """
         self._match = routes.match
         self._check = tokens.check
         self._remembers = tokens.remembers
@@ -163,6 +189,8 @@ class Gate:
         self._by_cookie = "cookie" in read_from
         self._log_query = log_query
         self._failures = _Unlimited() if failures is None else failures
+        self._renewals = renewals
+        self._login_page = login_page
 
     def admit(
         self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
@@ -192,12 +220,24 @@ class Gate:
             if credentials.token is not None:
                 judged = self._judge(head, credentials, rule, waited)
                 if not isinstance(judged, Verified):
-                    return judged._replace(route=route.name)
+                    judged = judged._replace(route=route.name)
+                    return (
+                        self._without(head, route, credentials, judged, waited)
+                        if isinstance(judged, Refusal)
+                        else judged
+                    )
+                if credentials.by_cookie and route.options.silent_refresh and not waited:
+                    early = judged.identity.expires - self._wall() < EARLY and self._renewing(head)
+                    if early:
+                        return early
                 if rule.strict and not confirmed and not self._feed.fresh:
                     return self._feed.doubt(judged.identity)._replace(route=route.name)
                 verified = judged
             elif rule.access is Access.REQUIRED:
-                return refuse("token_missing")._replace(route=route.name)
+                refusal = refuse("token_missing")._replace(route=route.name)
+                return self._without(head, route, credentials, refusal, waited)
+            elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
+                return renewing
         # `tuple.__new__` makes the same Permit at a third of the price of calling the class.
         return tuple.__new__(Permit, (route, rule, upstream_path, log_path, verified, credentials.cookie, handshake))
 
@@ -227,6 +267,47 @@ class Gate:
                 self._ways.clear()
             self._ways[key] = way
         return way
+
+    def _without(
+        self, head: RequestHead, route: Route, credentials: Credentials, refusal: Refusal, waited: bool
+    ) -> Refusal | Pending | Answered:
+        """Say what becomes of a request whose token is missing or does not count: few get more than the refusal."""
+        if refusal.code.name not in _LOGIN_HELPS or (credentials.token is not None and not credentials.by_cookie):
+            return refusal
+        renewal = head.fields.renewal
+        if renewal is not None:
+            if renewal.unavailable is not None:
+                return renewal.unavailable._replace(route=route.name)
+        elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
+            return renewing
+        if self._login_page and head.fields.authorization is None and is_navigation(head):
+            return Answered(303, self._login_page + return_query(head.target), refusal)
+        return refusal
+
+    def _renewing(self, head: RequestHead) -> Pending | None:
+        """Return how to wait for a silent refresh; None where there must be none.
+
+        Only a request whose answer will reach the browser's cookie jar, and that our own page may have made: what a
+        prefetch is answered may be thrown away, and the spent token's successor with it.
+        """
+        fields, renewals = head.fields, self._renewals
+        if renewals is None or fields.cookie is None or fields.authorization is not None:
+            return None
+        jar = cookies(fields.cookie)
+        refresh = None if isinstance(jar, Unreadable) else jar.ours.get(REFRESH_COOKIE)
+        if isinstance(jar, Unreadable) or not refresh or fields.upgrade is not None or not self._by_cookie:
+            return None
+        if any(b"prefetch" in (fields.field(name) or b"") for name in _PURPOSE):
+            return None
+        session = renewals.session_of(refresh)
+        if not session or not (head.method in SAFE or self._is_same_site(fields, session)):
+            return None
+        token = jar.ours.get(CSRF_COOKIE)
+
+        async def renew() -> RequestHead:
+            return head._replace(fields=fields.renewed(await renewals.renew(refresh, token)))
+
+        return Pending(renew)
 
     def _judge(
         self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
@@ -271,6 +352,8 @@ class Gate:
         token: bytes | None = None
         cookie_token: bytes | None = None
         if fields.cookie is not None:
+            if len(fields.cookie) > MAX_COOKIES:
+                return refuse("head_too_large", "cookies")
             jar = cookies(fields.cookie)
             if isinstance(jar, Unreadable):
                 return refuse("bad_request", jar.reason)

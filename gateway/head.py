@@ -5,7 +5,10 @@ with nearly every request, so a block that has been read is kept and what was le
 therefore apart from the line. Names are RFC 9110's.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.errors import Refusal
 
 
 class Peer(NamedTuple):
@@ -27,6 +30,17 @@ class Credentials(NamedTuple):
     """The access cookie's value when a bearer token came beside it."""
     cookie: bytes
     """The client's cookies without the gateway's own; b"" when none are left."""
+
+
+class Renewal(NamedTuple):
+    """What became of a silent refresh: the request goes on with what it gave."""
+
+    token: bytes | None = None
+    """The new access token; None when there is none."""
+    lines: bytes = b""
+    """Header lines for the answer, whatever it will be: the new cookies, or the end of the old ones."""
+    unavailable: "Refusal | None" = None
+    """Why nobody could say: nothing was lost, and the request may go on with what it had."""
 
 
 class Fields:
@@ -60,6 +74,17 @@ class Fields:
     """The fields that go on to the upstream, in order, each ended by CRLF."""
     credentials: Credentials | None = None
     """The gate's own note; None until it has looked."""
+    renewal: Renewal | None = None
+    """What a silent refresh gave; only in a copy that is made for one request."""
+
+    def renewed(self, renewal: Renewal) -> "Fields":
+        """Return a copy for one request, to be judged by what *renewal* gave."""
+        made = Fields()
+        made.__dict__.update(self.__dict__)
+        made.renewal = renewal
+        if renewal.token is not None and self.credentials is not None:
+            made.credentials = self.credentials._replace(token=renewal.token, by_cookie=True, cookie_token=None)
+        return made
 
     def field(self, name: bytes) -> bytes | None:
         """Return the passed field called *name* (lower case), or None; a scan, for the rare questions.

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"app"}),
     frozenset({"config", "endpoints", "proxy"}),
     frozenset({"gate", "sessions", "users", "outbound"}),
-    frozenset({"tokens", "routing", "limits", "websocket"}),
+    frozenset({"tokens", "routing", "limits", "websocket", "navigation"}),
     frozenset({"head"}),
     frozenset({"errors", "telemetry", "clock", "presence"}),
 )

@@ -51,14 +51,17 @@ def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
     )
 
 
-def snapshot(config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, Pool]) -> Snapshot:
-    """Return what requests are served by from now on."""
+def snapshot(
+    config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, Pool], *, clearing: bytes = b""
+) -> Snapshot:
+    """Return what requests are served by from now on; *clearing* are the lines that end the gateway's cookies."""
     return Snapshot(
         gate=gate,
         plans=plans(routes.routes, made),
         kinds=FieldKinds(name.encode() for name in config.effective.identity_headers),
         base_path=(config.login.base_path if config.login else "/auth").encode(),
         trusted_proxies=tuple(config.server.trusted_proxies),
+        clearing=clearing,
     )
 
 

@@ -17,8 +17,9 @@ from gateway.app.sessions import Revoking, Sessions, sessions
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.endpoints.application import SERVER_LIMITS, application
-from gateway.endpoints.cookies import CookieSettings
+from gateway.endpoints.cookies import CookieSettings, clearing_lines
 from gateway.endpoints.inside import Doorkeeper, Inside
+from gateway.endpoints.renewals import SilentRefresh
 from gateway.endpoints.services import Services
 from gateway.gate import Feed, Gate
 from gateway.limits.failures import FailedTokens
@@ -141,7 +142,13 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
             pools=joined,
             probers=_probers(model, lasting, before, joined),
             fetchers=_fetchers(model, lasting, before),
-            snapshot=snapshot(config, _gate(model, lasting, made, failures), model.routes, joined),
+            snapshot=snapshot(
+                config,
+                _gate(model, lasting, made, failures),
+                model.routes,
+                joined,
+                clearing=clearing_lines(_cookies(model)),
+            ),
         )
         exits.pop_all()
     return result
@@ -184,7 +191,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
             clients=model.clients,
             logins=config.login is not None,
             client_id=config.login.client_id if config.login else "gateway",
-            cookies=CookieSettings(config.tokens.cookie.same_site.capitalize()),
+            cookies=_cookies(model),
             base_path=config.login.base_path if config.login else "/auth",
             origin=effective.origin,
             jwks_max_age=round(config.tokens.keys.jwks_max_age),
@@ -203,7 +210,14 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         read_from=frozenset(model.config.tokens.read_from),
         log_query=model.config.telemetry.log_query,
         failures=failures,
+        renewals=SilentRefresh(made.service, lasting.secrets, _cookies(model)),
     )
+
+
+def _cookies(model: Model) -> CookieSettings:
+    same_site = model.config.tokens.cookie.same_site.capitalize()
+    refresh = same_site if model.effective.silent_refresh else "Strict"
+    return CookieSettings(same_site, refresh, allowed=model.effective.cookies)
 
 
 def _kept(model: Model, before: Serving | None) -> dict[str, Pool]:

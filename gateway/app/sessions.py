@@ -28,6 +28,8 @@ from gateway.users.passwords import HashPool
 
 RETENTION_MARGIN = 60
 """Seconds a revocation is kept longer than any token can live (identity.md 3.2)."""
+SILENT_LOST_RESPONSE = 600.0
+"""Seconds of `lost_response_window` where some route refreshes silently and the file does not say."""
 MOST_STALE = 600.0
 """Seconds for which tokens are judged by revocations that cannot be renewed; no longer than a token lives."""
 
@@ -150,8 +152,17 @@ def _policy(config: Config) -> Policy:
         absolute=tokens.refresh.ttl,
         idle=tokens.refresh.idle,
         grace=tokens.refresh.grace,
-        lost_response_window=tokens.refresh.lost_response_window,
+        lost_response_window=_lost_response_window(config),
         accept_ahead=tokens.refresh.accept_ahead,
         max_sessions=tokens.max_sessions or 0,
         tombstone=tokens.access_ttl + tokens.leeway + RETENTION_MARGIN,
     )
+
+
+def _lost_response_window(config: Config) -> float:
+    """A browser that leaves a page loses the answer, and a silent refresh with it (ARCHITECTURE 8.16)."""
+    refresh = config.tokens.refresh
+    unwritten = "lost_response_window" not in refresh.model_fields_set
+    if config.effective.silent_refresh and unwritten and refresh.preset != "strict":
+        return SILENT_LOST_RESPONSE
+    return refresh.lost_response_window

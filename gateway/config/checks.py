@@ -67,6 +67,7 @@ def check(draft: Draft) -> None:
         _keys,
         _issuers,
         _clients,
+        _silent_refresh,
     ):
         for finding in step(draft):
             draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
@@ -229,6 +230,18 @@ def _clients(draft: Draft) -> Iterator[Finding]:
     own = config.login.client_id if config.login else None
     for found in client_findings(config.clients, own, draft.names("roles")):
         yield found._replace(loc=("clients", *found.loc))
+
+
+def _silent_refresh(draft: Draft) -> Iterator[Finding]:
+    if not draft.sound("login", "tokens"):
+        return
+    config = draft.config
+    if config.login is not None and config.effective.cookies:
+        return
+    why = "nobody logs in here" if config.login is None else "tokens.read_from has no cookie"
+    for loc, levels in _levels(draft):
+        if getattr(levels[0], "silent_refresh", False):
+            yield Finding((*loc, "silent_refresh"), f"there are no cookies to renew: {why}", at_key=True)
 
 
 def _transport(draft: Draft) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.config.addresses import Address
+from gateway.config.entries import DefaultsConfig, RouteConfig
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.sections import LoginConfig, ServerConfig, StoreConfig, TokensConfig
 from gateway.errors import ConfigError
@@ -31,6 +32,10 @@ class Sections(Protocol):
     def trusted_issuers(self) -> Mapping[str, TrustedIssuerConfig]: ...
     @property
     def identity_headers(self) -> Mapping[str, str]: ...
+    @property
+    def defaults(self) -> DefaultsConfig: ...
+    @property
+    def routes(self) -> tuple[RouteConfig, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Effective:
     """Cookies are given or read as credentials."""
     embedded: bool
     """The gateway starts its own store."""
+    silent_refresh: bool
+    """Some route renews cookies on the way."""
 
 
 def effective(config: Sections) -> Effective:
@@ -83,6 +90,7 @@ def effective(config: Sections) -> Effective:
         cookies="cookie" in config.tokens.read_from
         and (config.login is not None or "read_from" in config.tokens.model_fields_set),
         embedded=config.store.url == "embedded",
+        silent_refresh=config.defaults.silent_refresh or any(route.silent_refresh for route in config.routes),
     )
 
 

@@ -127,6 +127,8 @@ class ForwardingConfig(RuleConfig):
     websocket: WebSocket = None
     stream: Flag = False
     """An answer without an end: no total timeout, and silence is no error."""
+    silent_refresh: Flag = False
+    """Renew a browser's access cookie on the way of its requests, when its refresh cookie allows."""
 
 
 class DefaultsConfig(ForwardingConfig):

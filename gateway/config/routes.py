@@ -138,6 +138,7 @@ def _options(config: Config, written: RouteConfig) -> RouteOptions:
         host=_host(written, upstream, config.defaults),
         websocket=_websocket(levels),
         stream=_nearest(levels, "stream"),
+        silent_refresh=_nearest(levels, "silent_refresh"),
         retry=_retry(upstream.retry if upstream else RetryConfig()),
     )
 

@@ -29,7 +29,7 @@ def own_identity(request: web.Request, services: Services, *, fresh: bool = Fals
     Raises:
         Refused: as `credentials.caller`; csrf_failed for a foreign page; login_too_old when it has to be *fresh*.
     """
-    who = caller(request, cookies.read(request), services)
+    who = caller(request, cookies.read(request, services.cookies), services)
     if who.by_cookie:
         refuse_foreign(request, (who.identity.session,), services.secrets, services.own_origins)
     request[FACTS].subject = who.identity.subject
@@ -70,7 +70,7 @@ def factor_state(services: Services) -> Handler:
     """Return the handler of GET /auth/second-factor."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        identity = caller(request, cookies.read(request), services).identity
+        identity = caller(request, cookies.read(request, services.cookies), services).identity
         request[FACTS].subject = identity.subject
         state = await services.second_factor.state(identity.subject)
         return answer(state._asdict())

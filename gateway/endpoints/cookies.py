@@ -31,7 +31,12 @@ class CookieSettings:
     """What the operator may choose."""
 
     same_site: str = "Lax"
-    """Of the access cookie: Lax or Strict. The other two cookies are always Strict."""
+    """Of the access cookie: Lax or Strict."""
+    refresh_same_site: str = "Strict"
+    """Of the refresh cookie: Strict, or as above where routes refresh silently, since a link from elsewhere may lead
+    to such a route. The CSRF cookie is always Strict."""
+    allowed: bool = True
+    """Whether cookies count at all; else none is read and none is given."""
 
 
 class Carried(NamedTuple):
@@ -53,8 +58,10 @@ class Carried(NamedTuple):
         return self.repeated or bool(self.access or self.refresh or self.csrf)
 
 
-def read(request: web.Request) -> Carried:
+def read(request: web.Request, settings: CookieSettings) -> Carried:
     """Return the cookies of *request*; never "first wins" when one comes twice."""
+    if not settings.allowed:
+        return Carried()
     values = request.headers.getall("Cookie", [])
     jar = cookies("; ".join(values).encode("utf-8", "surrogateescape"))
     if isinstance(jar, Unreadable):
@@ -79,20 +86,43 @@ class Jar(NamedTuple):
     csrf: str
 
 
+def setting(jar: Jar, settings: CookieSettings) -> tuple[str, ...]:
+    """Return the `Set-Cookie` values that give a browser *jar*.
+
+    Raises:
+        Refused: (internal_error) a browser would drop one of them.
+    """
+    lines = (
+        _line(ACCESS_COOKIE, jar.access, jar.access_age, settings.same_site),
+        _line(REFRESH_COOKIE, jar.refresh, jar.refresh_age, settings.refresh_same_site),
+        _line(CSRF_COOKIE, jar.csrf, jar.refresh_age, "Strict", script=True),
+    )
+    if any(len(line) > MAX_COOKIE for line in lines):
+        raise Refused(refuse("internal_error", "cookie_too_large"))
+    return lines
+
+
+def clearing(settings: CookieSettings) -> tuple[str, ...]:
+    """Return the `Set-Cookie` values that expire the three cookies, with the attributes they were set with."""
+    return (
+        _line(ACCESS_COOKIE, "", 0, settings.same_site),
+        _line(REFRESH_COOKIE, "", 0, settings.refresh_same_site),
+        _line(CSRF_COOKIE, "", 0, "Strict", script=True),
+    )
+
+
+def clearing_lines(settings: CookieSettings) -> bytes:
+    """Return the header lines of `clearing`, for answers that are not made here."""
+    return "".join(f"Set-Cookie: {line}\r\n" for line in clearing(settings)).encode("latin-1")
+
+
 def set_all(response: web.StreamResponse, jar: Jar, settings: CookieSettings) -> None:
     """Set the three cookies on *response*.
 
     Raises:
         Refused: (internal_error) a browser would drop one of them; nothing was set.
     """
-    lines = (
-        _line(ACCESS_COOKIE, jar.access, jar.access_age, settings.same_site),
-        _line(REFRESH_COOKIE, jar.refresh, jar.refresh_age, "Strict"),
-        _line(CSRF_COOKIE, jar.csrf, jar.refresh_age, "Strict", script=True),
-    )
-    if any(len(line) > MAX_COOKIE for line in lines):
-        raise Refused(refuse("internal_error", "cookie_too_large"))
-    for line in lines:
+    for line in setting(jar, settings):
         response.headers.add("Set-Cookie", line)
 
 
@@ -107,10 +137,9 @@ def set_login(response: web.StreamResponse, value: str, age: int) -> None:
 
 
 def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:
-    """Expire the three cookies, with the attributes they were set with."""
-    response.headers.add("Set-Cookie", _line(ACCESS_COOKIE, "", 0, settings.same_site))
-    response.headers.add("Set-Cookie", _line(REFRESH_COOKIE, "", 0, "Strict"))
-    response.headers.add("Set-Cookie", _line(CSRF_COOKIE, "", 0, "Strict", script=True))
+    """Expire the three cookies."""
+    for line in clearing(settings):
+        response.headers.add("Set-Cookie", line)
 
 
 def _line(name: str, value: str, age: int | None, same_site: str, *, script: bool = False) -> str:

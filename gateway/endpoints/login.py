@@ -38,7 +38,10 @@ def login(services: Services) -> Handler:
         refuse_foreign_login(request, services.own_origins)
         fields = await bodies.fields(request)
         check_page_token(request, fields, services)
-        match await signing_in.by_password(credentials(fields), place_of(request)):
+        asked = credentials(fields)
+        if asked.by_cookie and not services.cookies.allowed:
+            raise Refused(refuse("bad_request", "cookies_off", detail="Logins by cookie are switched off here."))
+        match await signing_in.by_password(asked, place_of(request, services)):
             case SignedIn() as signed_in:
                 return await _granted(request, signed_in, services)
             case CodeNeeded() as needed:
@@ -55,7 +58,7 @@ def second_step(services: Services) -> Handler:
         refuse_foreign_login(request, services.own_origins)
         fields = await bodies.fields(request)
         token = bodies.needed(fields, "mfa_token")
-        signed_in = await signing_in.by_code(token, code_in(fields), place_of(request))
+        signed_in = await signing_in.by_code(token, code_in(fields), place_of(request, services))
         response = await _granted(request, signed_in, services)
         if signed_in.by_cookie:
             cookies.set_login(response, "", 0)
@@ -96,9 +99,9 @@ async def in_cookies(outcome: Login, services: Services) -> web.Response:
         raise
 
 
-def place_of(request: web.Request) -> Place:
+def place_of(request: web.Request, services: Services) -> Place:
     """Return where *request* comes from."""
-    carried = cookies.read(request)
+    carried = cookies.read(request, services.cookies)
     agent = _label(request.headers.get("User-Agent", ""))
     return Place(request[FACTS].client_address, agent, carried.login, carried.device)
 
@@ -108,7 +111,7 @@ def check_page_token(request: web.Request, fields: bodies.Fields, services: Serv
     token = bodies.text(fields, "csrf_token")
     if token is None:
         return
-    if token != cookies.read(request).csrf or not csrf.check(services.secrets, "", token):
+    if token != cookies.read(request, services.cookies).csrf or not csrf.check(services.secrets, "", token):
         raise Refused(refuse("csrf_failed", "login_page_token"))
 
 

@@ -45,7 +45,7 @@ async def _local(request: web.Request, services: Services) -> web.StreamResponse
             raise Refused(refuse("token_invalid", "logout"))
         await _end(identity, request, services)
         return _done()
-    carried = cookies.read(request)
+    carried = cookies.read(request, services.cookies)
     if carried.any:
         return await _by_cookies(request, carried, services)
     return _done()
@@ -66,7 +66,7 @@ async def _by_cookies(request: web.Request, carried: Carried, services: Services
 
 
 async def _wider(request: web.Request, services: Services, *, everywhere: bool) -> web.StreamResponse:
-    carried = cookies.read(request)
+    carried = cookies.read(request, services.cookies)
     identity, by_cookie = caller(request, carried, services)
     if by_cookie:
         refuse_foreign(request, (identity.session,), services.secrets, services.own_origins)

@@ -32,7 +32,7 @@ def refresh(services: Services) -> Handler:
         fields = await bodies.fields(request, may_be_empty=True)
         if fields:
             return await _from_body(request, bodies.needed(fields, "refresh_token"), services)
-        return await _from_cookie(request, cookies.read(request), services)
+        return await _from_cookie(request, cookies.read(request, services.cookies), services)
 
     return handle
 
@@ -62,8 +62,7 @@ async def _from_cookie(request: web.Request, carried: Carried, services: Service
         return refused
     facts.subject = outcome.subject.sub
     # The page's own token stays good as long as the session does, so that a refresh in one tab breaks no other.
-    kept = carried.csrf is not None and csrf.check(services.secrets, outcome.session, carried.csrf)
-    token = carried.csrf if kept and carried.csrf is not None else csrf.mint(services.secrets, outcome.session)
+    token = csrf.kept(services.secrets, outcome.session, carried.csrf)
     return _told(cookie_answer(outcome, token, services.cookies), outcome)
 
 

@@ -18,7 +18,7 @@ def session(services: Services) -> Handler:
     """Return the handler of GET /auth/session: who am I, what may I do, for how long."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        carried = cookies.read(request)
+        carried = cookies.read(request, services.cookies)
         who = caller(request, carried, services)
         request[FACTS].subject = who.identity.subject
         return answer(_members(who, carried, services))
@@ -43,7 +43,7 @@ def _members(who: Caller, carried: Carried, services: Services) -> dict[str, obj
     if identity.tenant is not None:
         members["tenant"] = identity.tenant
     if who.by_cookie:
-        members["csrf_token"] = _token(identity.session, carried, services)
+        members["csrf_token"] = csrf.kept(services.secrets, identity.session, carried.csrf)
     return members
 
 
@@ -51,8 +51,8 @@ def csrf_token(services: Services) -> Handler:
     """Return the handler of GET /auth/csrf: the token for this browser's session, or for its login page."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        carried = cookies.read(request)
-        token = _token(_session(carried, services), carried, services)
+        carried = cookies.read(request, services.cookies)
+        token = csrf.kept(services.secrets, _session(carried, services), carried.csrf)
         response = answer({"csrf_token": token})
         if token != carried.csrf:
             cookies.set_csrf(response, token)
@@ -70,10 +70,3 @@ def _session(carried: Carried, services: Services) -> str:
         if isinstance(checked, Verified):
             return checked.identity.session
     return ""
-
-
-def _token(session: str, carried: Carried, services: Services) -> str:
-    """Return the browser's own token while it is good, so that all its tabs have the same one."""
-    if carried.csrf is not None and csrf.check(services.secrets, session, carried.csrf):
-        return carried.csrf
-    return csrf.mint(services.secrets, session)

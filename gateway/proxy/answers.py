@@ -38,15 +38,24 @@ def _phrase(status: int) -> bytes:
 
 
 def refusal_answer(
-    refusal: Refusal, request_id: bytes, *, oauth: bool = False, close: bool = False, bodiless: bool = False
+    refusal: Refusal,
+    request_id: bytes,
+    *,
+    oauth: bool = False,
+    close: bool = False,
+    bodiless: bool = False,
+    lines: bytes = b"",
 ) -> bytes:
-    """Return the whole answer for *refusal*; *oauth* asks for the form used below the login base path."""
+    """Return the whole answer for *refusal*; *oauth* asks for the form used below the login base path.
+
+    *lines* are further header lines, each ended by CRLF.
+    """
     text = request_id.decode("latin-1")
     if oauth:
         body, kind = oauth_error(refusal, text), "application/json; charset=utf-8"
     else:
         body, kind = problem(refusal, text), "application/problem+json"
-    lines = [
+    fields = [
         f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
@@ -54,15 +63,28 @@ def refusal_answer(
         *(f"{name}: {value}" for name, value in extra_headers(refusal)),
     ]
     if close:
-        lines.append("Connection: close")
-    head = _line(refusal.status, refusal.code.title.encode()) + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        fields.append("Connection: close")
+    line = _line(refusal.status, refusal.code.title.encode())
+    head = line + lines + "\r\n".join(fields).encode("latin-1") + b"\r\n\r\n"
     return head if bodiless else head + body
 
 
-def empty_answer(status: int, request_id: bytes, *, close: bool = False) -> bytes:
-    """Return an answer without a body."""
-    return b"%bX-Request-Id: %b\r\n%b\r\n" % (
+def carrying(rendered: bytes, lines: bytes) -> bytes:
+    """Return the head *rendered* of an answer with *lines*, which are for one browser, in place of what it allows
+    caches that serve everybody (RFC 9111 section 5.2)."""
+    kept = [
+        line
+        for line in rendered.split(b"\r\n")
+        if line[:14].lower() != b"cache-control:" or b"no-store" in line.lower()
+    ]
+    return b"\r\n".join(kept) + lines
+
+
+def empty_answer(status: int, request_id: bytes, *, close: bool = False, lines: bytes = b"") -> bytes:
+    """Return an answer without a body, with further header *lines*, each ended by CRLF."""
+    return b"%b%bX-Request-Id: %b\r\n%b\r\n" % (
         _line(status, _phrase(status)),
+        lines,
         request_id,
         b"Connection: close\r\n" if close else b"",
     )

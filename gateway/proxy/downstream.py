@@ -26,13 +26,14 @@ from gateway.gate import Answered, Pending, Permit
 from gateway.head import Fields, Peer, RequestHead
 from gateway.proxy.answers import empty_answer, refusal_answer
 from gateway.proxy.engine import Engine, Snapshot
-from gateway.proxy.exchange import Exchange
+from gateway.proxy.exchange import Exchange, RenewedExchange
 from gateway.proxy.forwarded import Forwarded, forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
 from gateway.proxy.pairs import request_pairs
 from gateway.proxy.request import read_fields
 from gateway.proxy.wheel import NEVER, ticks
 from gateway.telemetry.record import Record
+from gateway.tokens.carriers import COOKIE_REPEATED
 
 if TYPE_CHECKING:
     from gateway.proxy.tunnel import Tunnel
@@ -387,7 +388,8 @@ class Downstream(asyncio.Protocol):
             if head.fields.length > limit:
                 self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
                 return
-            exchange = Exchange(self._engine, self, head, verdict, plan)
+            made = Exchange if not waited or head.fields.renewal is None else RenewedExchange
+            exchange = made(self._engine, self, head, verdict, plan)
             self.exchange = exchange
             if self.state == BODY and not self._begin_body(exchange, head):
                 return
@@ -407,7 +409,11 @@ class Downstream(asyncio.Protocol):
     async def _wait(self, pending: Pending, head: RequestHead, snapshot: Snapshot) -> None:
         refusal: Refusal | None = None
         try:
-            refusal = await pending.wait()
+            told = await pending.wait()
+            if isinstance(told, Refusal):
+                refusal = told
+            elif told is not None:
+                head = told
         except Exception as error:
             self._engine.fault("pending", error)
             refusal = refuse("internal_error", "pending") if pending.confirms else None
@@ -550,7 +556,10 @@ class Downstream(asyncio.Protocol):
         in_doubt = close
         close = close or unread or (head is not None and head.fields.close) or engine.draining
         bodiless = head is not None and head.method == b"HEAD"
-        answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless)
+        lines = b"" if head is None or head.fields.renewal is None else head.fields.renewal.lines
+        if refusal.reason == COOKIE_REPEATED:
+            lines = engine.snapshot.clearing  # else nobody could get rid of them (identity.md 4, 62)
+        answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless, lines=lines)
         self.transport.write(answer)
         self._record(head, refusal.status, len(answer), request_id, refusal)
         if unread or in_doubt:
@@ -575,9 +584,12 @@ class Downstream(asyncio.Protocol):
         request_id = next(self._engine.request_ids)
         unread = self.state == BODY and not self._skip_body()
         close = head.fields.close or unread or self._engine.draining
-        answer = empty_answer(answered.status, request_id, close=close)
+        lines = b"" if head.fields.renewal is None else head.fields.renewal.lines
+        if answered.location:
+            lines += b"Location: " + answered.location + b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
+        answer = empty_answer(answered.status, request_id, close=close, lines=lines)
         self.transport.write(answer)
-        self._record(head, answered.status, len(answer), request_id, None)
+        self._record(head, answered.status, len(answer), request_id, answered.refusal)
         self.finished(close=close)
 
     def _record(

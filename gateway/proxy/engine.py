@@ -78,6 +78,8 @@ class Snapshot:
     base_path: bytes
     """Below it, refusals take the OAuth form."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    clearing: bytes = b""
+    """Header lines that end the gateway's own cookies."""
     blocks: Blocks = field(default_factory=Blocks)
     """Fields that were read under this configuration; what they mean depends on it."""
 

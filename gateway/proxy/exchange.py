@@ -18,7 +18,7 @@ from gateway.errors import Refusal, refuse
 from gateway.gate import Permit
 from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
-from gateway.proxy.answers import BODILESS, CONTINUE, refusal_answer
+from gateway.proxy.answers import BODILESS, CONTINUE, carrying, refusal_answer
 from gateway.proxy.engine import Engine, Plan
 from gateway.proxy.health import Outcome, outcome_of_break, outcome_of_refusal, outcome_of_status
 from gateway.proxy.tunnel import Tunnel
@@ -523,7 +523,9 @@ class Exchange:
         self.status = refusal.status
         oauth = self.head.target.startswith(self._engine.snapshot.base_path + b"/")
         close = self.close_after or not self._body_done or self._engine.draining
-        answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body)
+        renewal = self.head.fields.renewal
+        lines = b"" if renewal is None else renewal.lines
+        answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body, lines=lines)
         self._size_out = len(answer)
         self.answered = True
         self._down.write(answer)
@@ -583,3 +585,18 @@ class Exchange:
             self._down.abort()
         elif not gone:
             self._down.finished(close=self.close_after)
+
+
+class RenewedExchange(Exchange):
+    """An exchange whose answer brings the cookies that a silent refresh has made, whatever the answer is."""
+
+    def answer_whole(self, head: AnswerHead, body: bytes, up: "Upstream", *, reusable: bool) -> None:
+        super().answer_whole(self._carrying(head), body, up, reusable=reusable)
+
+    def answer(self, head: AnswerHead) -> None:
+        super().answer(self._carrying(head))
+
+    def _carrying(self, head: AnswerHead) -> AnswerHead:
+        renewal = self.head.fields.renewal
+        assert renewal is not None
+        return head._replace(rendered=carrying(head.rendered, renewal.lines))

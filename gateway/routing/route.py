@@ -109,6 +109,8 @@ class RouteOptions:
     websocket: WebSocketOptions | None = None
     stream: bool = False
     """No total timeout; a long idle answer is no error."""
+    silent_refresh: bool = False
+    """Renew a browser's access cookie on the way, when its refresh cookie allows."""
     retry: Retry = Retry()
 
 

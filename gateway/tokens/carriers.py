@@ -26,6 +26,10 @@ _MARK = b"__host-"
 _BEARER = re.compile(rb'bearer ([^ \t,"]+)', re.IGNORECASE)
 
 
+COOKIE_REPEATED = "cookie_repeated"
+"""The reason of a Cookie field that holds one of ours twice."""
+
+
 class Unreadable(NamedTuple):
     """Credentials that can be read in more than one way, or not at all."""
 
@@ -66,7 +70,7 @@ def cookies(field: bytes) -> Cookies | Unreadable:
             if pair:
                 rest.append(pair)
         elif own in ours:
-            return Unreadable("cookie_repeated")
+            return Unreadable(COOKIE_REPEATED)
         elif name.decode("latin-1") == own:
             ours[own] = value.decode("latin-1")
         # A name that only resembles ours was not set by us: it counts for nothing, and no upstream sees it either.

@@ -35,6 +35,11 @@ def check(secrets: Secrets, session: str, token: str) -> bool:
     return hmac.compare_digest(mac, _mac(secrets, session, random))
 
 
+def kept(secrets: Secrets, session: str, token: str | None) -> str:
+    """Return the browser's own *token* while it is good for *session*, so that all its tabs have the same one."""
+    return token if token is not None and check(secrets, session, token) else mint(secrets, session)
+
+
 def judge(
     *,
     fetch_site: bytes | None,

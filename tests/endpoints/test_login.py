@@ -9,6 +9,7 @@ from aiohttp import FormData, web
 from multidict import CIMultiDict
 
 from gateway.endpoints.application import SERVER_LIMITS, application
+from gateway.endpoints.cookies import CookieSettings
 from gateway.errors import Refused, StoreUnavailable, refuse
 from gateway.tokens.verify import Identity
 from gateway.users.file import UserRecord
@@ -469,3 +470,14 @@ async def test_an_unknown_path_is_404_in_our_own_words(house: House) -> None:
     response = await house.client.get("/auth/nothing")
     assert response.status == 404
     assert (await response.json())["code"] == "no_route"
+
+
+async def test_where_cookies_are_not_read_none_is_given_and_none_counts(house: House) -> None:
+    browser = await house.cookies()
+    object.__setattr__(house.services, "cookies", CookieSettings(allowed=False))
+    asked = {"username": "alice", "password": "wonderland", "mode": "cookie"}
+    answer = await house.client.post("/auth/login", json=asked)
+    assert (answer.status, "Set-Cookie" in answer.headers) == (400, False)
+    assert (await house.client.get("/auth/session", headers=browser.own)).status == 401
+    assert (await house.client.post("/auth/refresh", headers=browser.own)).status == 401
+    assert await house.login()

@@ -186,6 +186,10 @@ def usual_routes() -> list[Route]:
         route(14, "/once/**", PUBLIC, RouteOptions(body_limit=1 << 40, retry=Retry(0, frozenset()))),
         route(15, "/ws/**", USER, RouteOptions(websocket=WebSocketOptions())),
         route(16, "/strict/**", replace(USER, strict=True)),
+        route(17, "/silent/**", USER, RouteOptions(silent_refresh=True)),
+        route(18, "/silent-admin/**", ADMIN, RouteOptions(silent_refresh=True)),
+        route(19, "/silent-optional/**", OPTIONAL, RouteOptions(silent_refresh=True)),
+        route(20, "/silent-ws/**", USER, RouteOptions(silent_refresh=True, websocket=WebSocketOptions())),
     ]
 
 
@@ -522,9 +526,14 @@ class House:
         return Pool(self.engine, name, [target], RoundRobin(), limits)
 
     def load(
-        self, *, table: RouteTable | None = None, identity: tuple[bytes, ...] = (b"X-User-Id",), **more: object
+        self,
+        *,
+        table: RouteTable | None = None,
+        identity: tuple[bytes, ...] = (b"X-User-Id",),
+        settings: Mapping[str, object] | None = None,
+        **more: object,
     ) -> None:
-        """Put a new snapshot in force, as a start and a reload do."""
+        """Put a new snapshot in force, as a start and a reload do; *settings* are the gate's."""
         self.table = table or self.table
         gate = Gate(
             routes=self.table,
@@ -534,6 +543,7 @@ class House:
             secrets=SECRETS,
             own_origins=frozenset({OWN_ORIGIN}),
             failures=self.failures,
+            **(settings or {}),  # type: ignore[arg-type]
         )
         names = (*identity, b"X-User-Roles", b"X-Session-Id")
         self.engine.snapshot = Snapshot(
