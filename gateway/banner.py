@@ -43,8 +43,13 @@ def _store(gateway: Gateway) -> str:
 
 
 def _keys(gateway: Gateway) -> str:
+    if not gateway.ring.is_known:
+        return "in the store, which does not answer yet"
     key = gateway.ring.signing()
-    where = "from files" if gateway.config.tokens.keys.files else f"{gateway.data / 'keys'}"
+    if gateway.effective.keys_in_store:
+        where = "in the store"
+    else:
+        where = "from files" if gateway.config.tokens.keys.files else f"{gateway.data / 'keys'}"
     return f"{key.alg} {key.kid[:12]}…  {where}"
 
 

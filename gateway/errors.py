@@ -8,7 +8,7 @@ Sources: RFC 9457 (problem details), RFC 6750 section 3 (bearer challenges), RFC
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -249,6 +249,14 @@ class Refused(GatewayError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code.name, refusal.reason)
         self.refusal = refusal
+
+
+class KeyUnknown(Refused):
+    """A refusal for a key that is not known here; await `wait` once and judge again, it may be a new one."""
+
+    def __init__(self, refusal: Refusal, wait: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(refusal)
+        self.wait = wait
 
 
 def problem(refusal: Refusal, request_id: str) -> bytes:

@@ -1,20 +1,20 @@
-"""What the gateway finds or makes on disk before it starts: data directory, master secret, signing keys."""
+"""What the gateway finds or makes before it starts: data directory, master secret, signing keys."""
 
 import contextlib
 import os
 import secrets as entropy
 from pathlib import Path
 
+from gateway.config.keys import schedule
 from gateway.config.models import Config
 from gateway.errors import ConfigError
+from gateway.sessions.signing_keys import KeyPlace, StoredKeys
+from gateway.sessions.store import SessionStore
 from gateway.tokens.keystore import Keystore
 from gateway.tokens.ring import KeyRing, keyring_from
-from gateway.tokens.rotation import Schedule
 from gateway.tokens.sealing import Seal
 from gateway.tokens.secrets import Secrets
 
-RETIRED_MARGIN = 60
-"""Seconds a retired key verifies beyond the longest life of a token."""
 ADDRESS_FILE = "admin_address"
 """In the data directory: where the running gateway's admin listener is, for `gateway healthcheck`."""
 
@@ -60,12 +60,16 @@ def keystore(config: Config, secrets: Secrets, data: Path, now: float) -> Keysto
     Raises:
         ConfigError: the directory or its file cannot be used.
     """
-    keys, tokens = config.tokens.keys, config.tokens
-    schedule = Schedule(
-        keys.alg, keys.rotate, keys.publish_ahead, keep=tokens.access_ttl + tokens.leeway + RETIRED_MARGIN
-    )
+    keys = config.tokens.keys
     seal = Seal(secrets.seal) if keys.seal else None
-    return Keystore(data / "keys", keys.alg, now, schedule=schedule, seal=seal)
+    return Keystore(data / "keys", keys.alg, now, schedule=schedule(config.tokens), seal=seal)
+
+
+def stored_keys(config: Config, secrets: Secrets, store: SessionStore, ring: KeyRing) -> StoredKeys:
+    """Return what keeps *ring* in step with the keys in *store*, which are always sealed there (ARCHITECTURE 8.1)."""
+    seal = Seal(secrets.seal)
+    turns = schedule(config.tokens)
+    return StoredKeys(KeyPlace(store, seal), ring, turns.alg, schedule=turns, seal=seal)
 
 
 def given_keys(config: Config) -> KeyRing:

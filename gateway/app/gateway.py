@@ -20,9 +20,10 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.app import issuers
-from gateway.app.files import ADDRESS_FILE, keystore, master_secret, prepare
+from gateway.app.files import ADDRESS_FILE, master_secret, prepare
 from gateway.app.forwarding import PoolGauges, client_limits, engine
-from gateway.app.model import Model, modelled
+from gateway.app.keys import Keys
+from gateway.app.model import modelled
 from gateway.app.reloading import LOOK, Kept, Outcome, Reloaded, Reloads, Unchanged, Watch, as_answer, changes, reread
 from gateway.app.serving import Lasting, Serving, serving
 from gateway.app.sessions import max_stale, retention, revoking
@@ -36,7 +37,7 @@ from gateway.config.effective import Effective, data_dir
 from gateway.config.models import Config
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
 from gateway.endpoints.application import require_compiled_parser
-from gateway.errors import ConfigError, Refused, StoreUnavailable
+from gateway.errors import ConfigError, StoreUnavailable
 from gateway.outbound.client import Outbound
 from gateway.outbound.jwks import KeyFetcher
 from gateway.presence import Presence
@@ -45,15 +46,12 @@ from gateway.proxy.tls import Certificates
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
-from gateway.tokens.keys import KeyRing, Keystore
 from gateway.tokens.secrets import Secrets
 from gateway.users.cores import affinity, usable_cores
 from gateway.users.passwords import HashPool
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
-KEY_LOOK = 2.0
-"""Seconds between two looks at the key file."""
 RENEWAL = 5.0
 """Seconds between two looks at the certificate files."""
 
@@ -74,8 +72,8 @@ class Gateway:
         self.sight = Sight(config)
         prepare(self.data)
         self.secrets = Secrets(master_secret(config, self.data))
-        self.keystore = None if model.ring else keystore(config, self.secrets, self.data, self.clock.wall())
-        self.ring = self._ring(model)
+        self.keys = Keys(config, model.ring, self.secrets, self.data, self.clock.wall())
+        self.ring = self.keys.ring
         threads = config.login.hash_threads if config.login else None
         self.pool = HashPool(threads or max(1, usable_cores(affinity()) - 1))
         waiting = "Hashes that wait for a thread."
@@ -93,12 +91,6 @@ class Gateway:
         self._draining = False
         self._tasks: list[asyncio.Task[None]] = []
         self._exits = contextlib.AsyncExitStack()
-
-    def _ring(self, model: Model) -> KeyRing:
-        if self.keystore is not None:
-            return self.keystore.ring
-        assert model.ring is not None
-        return model.ring
 
     @property
     def config(self) -> Config:
@@ -139,11 +131,16 @@ class Gateway:
             sight=self.sight,
             on_revoked=self._revoked,
         )
-        self.trust = Trust(self.revoking.feed, self.revoking.asking)
+        self.trust = Trust(self.revoking.feed, self.revoking.asking, self.ring)
         self.streams = self._keeper()
         settings = Settings(store, self.sight)
         for work in (self._follow(), self.streams.run(), settings.watch(lambda: self.revoking.feed.is_ready)):
             self._tasks.append(asyncio.create_task(work))
+        self._exits.push_async_callback(self.keys.stop)
+        if (
+            watch := await self.keys.start(store, self.clock, lambda: self.revoking.feed.offset, self.sight)
+        ) is not None:
+            self._tasks.append(watch)
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
         self._lasting = Lasting(
@@ -168,8 +165,6 @@ class Gateway:
         if self.effective.embedded:
             # Milliseconds; an external store may be down for long, and then public routes still answer.
             await self.trust.synced()
-        if self.keystore is not None:
-            self._tasks.append(asyncio.create_task(self._turn_keys(self.keystore)))
         self.server = Server(self.engine, self._tick)
         listen = self.effective.listen
         self.port = await self.server.listen(listen.host, listen.port, self._tls())
@@ -214,25 +209,13 @@ class Gateway:
             except ConfigError as error:
                 self.sight.events.error("certificates_refused", {"reason": str(error)})
 
-    async def _turn_keys(self, keys: Keystore) -> None:
-        """Turn the signing keys when their time comes, and take up what `gateway keys` has changed."""
-        while True:
-            await asyncio.sleep(KEY_LOOK)
-            try:
-                if await self.pool.run(keys.refresh, self.clock.wall()):
-                    self.sight.audit("keys_changed", {"kid": self.ring.signing().kid})
-            except ConfigError as error:
-                self.sight.events.error("keys_refused", {"reason": str(error)})
-            except Refused:
-                continue  # the hash pool is busy with logins; the next look is soon
-
     async def _start_admin(self) -> None:
         listen = self.effective.admin_listen
         services = AdminServices(
             checks={
                 # By construction: a gateway without them does not start.
                 "config": _holds,
-                "keys": _holds,
+                "keys": self._keys_known,
                 "store": self._store_answers,
                 "feed": self._feed_synced,
                 "running": self._running,
@@ -295,6 +278,7 @@ class Gateway:
         if model.certificates is not None and self._certificates is not None:
             self._certificates.adopt(model.certificates)
         patience = max_stale(model.config)
+        self.keys.renew(model.config)
         self.revoking.feed.renew(retention(model.config), patience)
         self.streams.renew(every=model.config.tokens.access_ttl, patience=patience)
         self.sight.adopt(model.config.telemetry)
@@ -385,6 +369,7 @@ class Gateway:
 
     def _revoked(self, entry: Entry) -> None:
         self.streams.applied(entry)
+        self.keys.applied(entry, self.sight)
 
     # --- readiness ---
 
@@ -394,6 +379,9 @@ class Gateway:
         except StoreUnavailable:
             return False
         return True
+
+    async def _keys_known(self) -> bool:
+        return self.ring.is_known
 
     async def _feed_synced(self) -> bool:
         return self.revoking.feed.is_ready

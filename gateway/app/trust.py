@@ -12,6 +12,7 @@ from gateway.errors import Refusal, StoreUnavailable, refuse
 from gateway.gate import Pending
 from gateway.sessions.asking import Asking
 from gateway.sessions.feed import Feed, FeedState
+from gateway.tokens.ring import KeyRing
 from gateway.tokens.verify import Identity
 
 RETRY_AFTER = 2
@@ -21,16 +22,19 @@ RETRY_AFTER = 2
 class Trust:
     """The state of the feed, looked up with each turn of the wheel, so that a request reads an attribute."""
 
-    def __init__(self, feed: Feed, asking: Asking) -> None:
+    def __init__(self, feed: Feed, asking: Asking, ring: KeyRing) -> None:
         self._feed = feed
+        self._ring = ring
         self._asking = asking
         self.cold = True
-        """The revocations were never complete, or have been incomplete for too long: no token can be vouched for."""
+        """The revocations were never complete, or have been incomplete for too long, or the keys are not known yet: no
+        token can be vouched for.
+        """
         self.fresh = False
 
     def look(self) -> None:
         """Take over the state of this moment."""
-        self.cold = not self._feed.is_ready
+        self.cold = not (self._feed.is_ready and self._ring.is_known)
         self.fresh = self._feed.state is FeedState.FRESH
 
     async def synced(self) -> None:

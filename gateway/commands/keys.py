@@ -1,6 +1,6 @@
-"""`gateway keys`: the signing keys in the data directory, and their turns.
+"""`gateway keys`: the signing keys in the data directory or in the store, and their turns.
 
-A running gateway takes up every change within seconds; so do others that share the directory.
+A running gateway takes up every change within seconds; so do all others that share the place.
 """
 
 import json
@@ -13,8 +13,8 @@ from gateway.commands.option import CONFIG, guarded
 from gateway.commands.shared import House, house
 from gateway.errors import ConfigError
 from gateway.tokens.explain import span, when
-from gateway.tokens.kept import Kept
-from gateway.tokens.keys import SigningKey, VerifyingKey, expel, kept_in, keyring_in, promote, stage, withdraw
+from gateway.tokens.kept import Kept, expelled, fitted, made, promoted, withdrawn
+from gateway.tokens.keys import SigningKey, VerifyingKey
 from gateway.tokens.rotation import oldest_next, published_at
 
 # A key id is base64url and may begin with a dash; it is not an option then.
@@ -53,19 +53,20 @@ def list_keys(path: Path, output: str) -> None:
 def generate(path: Path) -> None:
     """Make a next key and publish it; it signs after `gateway keys rotate`, or at its time.
 
-    In an empty data directory this makes the first key, which signs at once.
+    Where there is none yet this makes the first key, which signs at once.
     """
 
     def work() -> None:
         found = house(path)
-        alg, now = found.config.tokens.keys.alg, time.time()
-        if not kept_in(found.directory):
-            kid = keyring_in(found.directory, alg, now, found.seal).signing().kid
-            click.echo(f"{kid}  {alg} signs from now on")
+        alg, now, seal = found.config.tokens.keys.alg, time.time(), found.seal
+        new = made(alg, "next", now, seal)
+        # Whether it is the first is for the change to see: a gateway may be making one at this moment.
+        kept = found.place.change(lambda kept: (*kept, new) if kept else fitted((), alg, now, seal))
+        if all(one.kid != new.kid for one in kept):
+            click.echo(f"{kept[0].kid}  {alg} signs from now on")
             return
-        kid = stage(found.directory, alg, now, found.seal)
         ahead = span(found.schedule.publish_ahead)
-        click.echo(f"{kid}  {alg} is published; everybody will have fetched it in {ahead}")
+        click.echo(f"{new.kid}  {alg} is published; everybody will have fetched it in {ahead}")
 
     guarded(work)
 
@@ -84,15 +85,17 @@ def rotate(path: Path, at_once: bool) -> None:
         now, schedule = time.time(), found.schedule
         waiting = oldest_next(found.kept(), schedule.alg)
         if waiting is None:
-            stage(found.directory, schedule.alg, now, found.seal)
-            waiting = oldest_next(found.kept(), schedule.alg)
+            new = made(schedule.alg, "next", now, found.seal)
+            kept = found.place.change(lambda kept: kept if oldest_next(kept, new.alg) else (*kept, new))
+            waiting = oldest_next(kept, schedule.alg)
             assert waiting is not None
         ready = published_at(waiting, schedule)
         if now < ready and not at_once:
             click.echo(f"{waiting.kid}  is published and may sign in {span(ready - now)}; run this again then")
             click.echo("--now does it at once; whoever caches our keys may refuse new tokens for a while", err=True)
             return
-        promote(found.directory, waiting.kid, now, found.seal)
+        kid = waiting.kid
+        found.place.change(lambda kept: promoted(kept, kid, now))
         click.echo(f"{waiting.kid}  signs from now on; the one before it verifies for {span(schedule.keep)}")
 
     guarded(work)
@@ -107,17 +110,20 @@ def retire(path: Path, kid: str, compromised: bool) -> None:
 
     def work() -> None:
         found = house(path)
-        directory, now = found.directory, time.time()
+        place, now, seal = found.place, time.time(), found.seal
         one = next((kept for kept in found.kept() if kept.kid == kid), None)
         if one is None:
             raise ConfigError(f"there is no key {kid!r}; see: gateway keys list")
         if compromised:
-            expel(directory, kid, now, found.seal)
+            place.change(lambda kept: expelled(kept, kid, now, seal))
+            why_not = place.tell(kid)
             click.echo(f"{kid}  is gone; tokens signed with it are refused, and people refresh or log in again")
+            if why_not is not None:
+                click.echo(f"running gateways could not be told and take it up within seconds: {why_not}", err=True)
             return
         match one.state:
             case "next":
-                withdraw(directory, kid, now, found.seal)
+                place.change(lambda kept: withdrawn(kept, kid, now))
                 click.echo(f"{kid}  will not sign")
             case "current":
                 raise ConfigError(f"{kid} signs; `gateway keys rotate` lets another one sign, and then it retires")

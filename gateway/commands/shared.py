@@ -8,13 +8,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.commands.keyplace import Directory, Place, Stored
 from gateway.config.effective import data_dir
 from gateway.config.keys import schedule
 from gateway.config.load import load
 from gateway.config.models import Config
 from gateway.errors import ConfigError
 from gateway.tokens.kept import KeptKeys, ring_of
-from gateway.tokens.keys import KeyRing, Schedule, Seal, kept_in, keyring_from
+from gateway.tokens.keys import KeyRing, Schedule, Seal, keyring_from
 from gateway.tokens.secrets import Secrets
 
 
@@ -26,7 +27,7 @@ class House:
     data: Path
 
     @property
-    def directory(self) -> Path:
+    def place(self) -> Place:
         """Where generated keys are.
 
         Raises:
@@ -34,12 +35,15 @@ class House:
         """
         if self.config.tokens.keys.files:
             raise ConfigError("tokens.keys.files: these keys are yours; change the files and their states there")
-        return self.data / "keys"
+        if self.config.effective.keys_in_store:
+            assert self.seal is not None
+            return Stored(self.config, self.seal)
+        return Directory(self.data / "keys", self.seal)
 
     @property
     def seal(self) -> Seal | None:
         """What generated keys are sealed with; None when they lie open."""
-        if not self.config.tokens.keys.seal:
+        if not self.config.tokens.keys.seal and not self.config.effective.keys_in_store:
             return None
         return Seal(Secrets(self._master()).seal)
 
@@ -53,9 +57,10 @@ class House:
         Raises:
             ConfigError: there are none.
         """
-        kept = kept_in(self.directory)
+        place = self.place
+        kept = place.read()
         if not kept:
-            raise ConfigError(f"{self.directory} has no keys yet; `gateway run` makes the first one")
+            raise ConfigError(f"{place.name} has no keys yet; `gateway run` makes the first one")
         return kept
 
     def ring(self) -> KeyRing:

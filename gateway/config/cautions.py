@@ -26,8 +26,21 @@ def _server(config: Config) -> Iterator[str]:
 
 def _tokens(config: Config) -> Iterator[str]:
     keys = config.tokens.keys
-    if keys.files and keys.model_fields_set & {"rotate", "publish_ahead", "seal"}:
-        yield "tokens.keys: keys from files are turned and sealed by whoever writes them; rotate and seal do nothing"
+    if keys.files and keys.model_fields_set & {"store", "rotate", "publish_ahead", "seal"}:
+        yield (
+            "tokens.keys: keys from files are kept, turned and sealed by whoever writes them; store, rotate and seal "
+            "do nothing"
+        )
+    if not config.effective.embedded and not config.effective.keys_in_store and not keys.files:
+        yield (
+            "tokens.keys.store: each data directory has keys of its own, so gateways that share the store and no "
+            "directory refuse each other's tokens; remove it to keep the keys in the store"
+        )
+    if not config.effective.embedded and config.tokens.issuer is None and config.server.public_url is None:
+        yield (
+            f"tokens.issuer: it is {config.effective.issuer}, after server.listen; gateways that share the store and "
+            "listen elsewhere refuse each other's tokens; set server.public_url, or the issuer"
+        )
     for name, issuer in config.trusted_issuers.items():
         where = f"trusted_issuers.{name}"
         if issuer.fetched and not issuer.place.startswith("https://"):

@@ -64,6 +64,8 @@ class Effective:
     """The gateway starts its own store."""
     silent_refresh: bool
     """Some route renews cookies on the way."""
+    keys_in_store: bool
+    """Generated keys are in a store that other gateways may share."""
 
 
 def effective(config: Sections) -> Effective:
@@ -91,6 +93,10 @@ def effective(config: Sections) -> Effective:
         and (config.login is not None or "read_from" in config.tokens.model_fields_set),
         embedded=config.store.url == "embedded",
         silent_refresh=config.defaults.silent_refresh or any(route.silent_refresh for route in config.routes),
+        # The embedded store is in the data directory, so there the two are one place.
+        keys_in_store=config.store.url != "embedded"
+        and config.tokens.keys.store != "data_dir"
+        and not config.tokens.keys.files,
     )
 
 

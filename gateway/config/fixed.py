@@ -26,6 +26,7 @@ _FIXED = (
     _Fixed(("tokens", "keys", "rotate"), lambda config: config.tokens.keys.rotate, "keys turn by it"),
     _Fixed(("tokens", "keys", "publish_ahead"), lambda config: config.tokens.keys.publish_ahead, "keys turn by it"),
     _Fixed(("tokens", "keys", "seal"), lambda config: config.tokens.keys.seal, "keys are kept so"),
+    _Fixed(("tokens", "keys", "store"), lambda config: config.tokens.keys.store, "keys are kept there"),
     _Fixed(("tokens", "keys", "files"), lambda config: bool(config.tokens.keys.files), "keys are made, or given"),
     _Fixed(
         ("login", "hash_threads"),

@@ -23,6 +23,8 @@ def findings(keys: KeysConfig) -> Iterator[Finding]:
         yield Finding(("files",), "none of the keys is current, so nothing could be signed")
     for at in current[1:]:
         yield Finding(("files", at), "a second key is current; one signs", "write state: next or state: retired")
+    if keys.store == "store" and "seal" in keys.model_fields_set and not keys.seal:
+        yield Finding(("seal",), "keys in the store are always sealed: everybody who reads it could sign", "remove it")
     if keys.publish_ahead < keys.jwks_max_age + PUBLISH_MARGIN:
         key = "publish_ahead" if "publish_ahead" in keys.model_fields_set else "jwks_max_age"
         reason = "a new key would sign before everyone who caches the published set has fetched it"

@@ -150,10 +150,11 @@ class KeyFileConfig(Model):
 
 
 class KeysConfig(Model):
-    """Signing keys; generated in the data directory unless `files` are given."""
+    """Signing keys; generated unless `files` are given."""
 
     alg: Algorithm = "RS256"
-    store: Literal["data_dir"] = "data_dir"
+    store: Literal["data_dir", "store"] | None = None
+    """Where generated keys are. Absent: in the store, sealed, unless it is the embedded one; else in the data dir."""
     rotate: DurationOrNone = 30 * 86400.0
     """How long a generated key signs before the next one takes over; none: only by `gateway keys rotate`."""
     publish_ahead: Duration = 3600.0
@@ -161,7 +162,7 @@ class KeysConfig(Model):
     jwks_max_age: Annotated[Duration, Field(le=86400.0)] = 300.0
     """How long others may cache the published set."""
     seal: Flag = False
-    """Encrypt generated keys under server.secret, so that a copy of the data directory is not enough."""
+    """Encrypt keys in the data directory under server.secret; keys in the store always are."""
     files: ListOf[KeyFileConfig] = ()
 
 

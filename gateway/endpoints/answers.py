@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.endpoints.facts import FACTS, Facts, FactsOf
-from gateway.errors import Refusal, Refused, StoreUnavailable, extra_headers, oauth_error, refuse
+from gateway.endpoints.facts import ASKED, FACTS, Facts, FactsOf
+from gateway.errors import KeyUnknown, Refusal, Refused, StoreUnavailable, extra_headers, oauth_error, refuse
 
 Report = Callable[[str, BaseException], None]
 """Told the request id and an exception that nobody expected; a bug, to be logged with its traceback."""
@@ -55,7 +55,7 @@ def guard(facts_of: FactsOf, report: Report) -> Middleware:
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         facts = request[FACTS] = facts_of(request)
         try:
-            response = await handler(request)
+            response = await _handled(handler, request)
         except web.HTTPException as error:
             response = refusal_answer(_of_http(error), facts)
         except Refused as error:
@@ -70,6 +70,16 @@ def guard(facts_of: FactsOf, report: Report) -> Middleware:
         return response
 
     return guarded
+
+
+async def _handled(handler: Handler, request: web.Request) -> web.StreamResponse:
+    """Ask *handler*; once more when a token named a key that another gateway may have made a moment ago."""
+    try:
+        return await handler(request)
+    except KeyUnknown as error:
+        await error.wait()
+        request[ASKED] = True
+    return await handler(request)
 
 
 def _of_http(error: web.HTTPException) -> Refusal:

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.endpoints.answers import STORE_RETRY
 from gateway.endpoints.cookies import Carried
 from gateway.endpoints.services import Services
-from gateway.errors import Refused, refuse
+from gateway.errors import KeyUnknown, Refused, refuse
 from gateway.tokens.cache import Verified
 from gateway.tokens.carriers import Unreadable, bearer
 from gateway.tokens.verify import Identity, Invalid
@@ -65,7 +65,14 @@ def caller(request: web.Request, carried: Carried, services: Services) -> Caller
     return Caller(identity, False)
 
 
+def refused(invalid: Invalid) -> Refused:
+    """Return the refusal of a token."""
+    retry_after = STORE_RETRY if invalid.code == "store_unavailable" else None
+    refusal = refuse(invalid.code, invalid.reason, retry_after=retry_after)
+    return Refused(refusal) if invalid.wait is None else KeyUnknown(refusal, invalid.wait)
+
+
 def _valid(checked: Verified | Invalid) -> Identity:
     if isinstance(checked, Invalid):
-        raise Refused(refuse(checked.code, checked.reason))
+        raise refused(checked)
     return checked.identity

@@ -32,3 +32,6 @@ FactsOf = Callable[[web.Request], Facts]
 """Finds the record of the connection that a request came by."""
 
 FACTS = web.RequestKey("facts", Facts)
+
+ASKED = web.RequestKey("asked", bool)
+"""Newer keys have been asked for on behalf of this request; what is unknown now is nobody's."""

@@ -9,8 +9,8 @@ from aiohttp.typedefs import Handler
 
 from gateway.endpoints import bodies, cookies
 from gateway.endpoints.cookies import Carried
-from gateway.endpoints.credentials import bearer_token, caller
-from gateway.endpoints.facts import FACTS
+from gateway.endpoints.credentials import bearer_token, caller, refused
+from gateway.endpoints.facts import ASKED, FACTS
 from gateway.endpoints.forgery import refuse_foreign
 from gateway.endpoints.refresh import session_of
 from gateway.endpoints.services import Services
@@ -40,7 +40,7 @@ async def _local(request: web.Request, services: Services) -> web.StreamResponse
         await services.sessions.logout_by_refresh(token)
         return _done()
     if (bearer := bearer_token(request)) is not None:
-        identity = _once_valid(bearer, services)
+        identity = _once_valid(bearer, request, services)
         if identity is None:
             raise Refused(refuse("token_invalid", "logout"))
         await _end(identity, request, services)
@@ -52,7 +52,7 @@ async def _local(request: web.Request, services: Services) -> web.StreamResponse
 
 
 async def _by_cookies(request: web.Request, carried: Carried, services: Services) -> web.StreamResponse:
-    identity = None if carried.access is None else _once_valid(carried.access.encode("latin-1"), services)
+    identity = None if carried.access is None else _once_valid(carried.access.encode("latin-1"), request, services)
     by_refresh = "" if carried.refresh is None else session_of(carried.refresh, services)
     by_access = "" if identity is None else identity.session
     refuse_foreign(request, {by_access, by_refresh}, services.secrets, services.own_origins)
@@ -78,10 +78,14 @@ async def _wider(request: web.Request, services: Services, *, everywhere: bool) 
     return _done(services if by_cookie else None)
 
 
-def _once_valid(token: bytes, services: Services) -> Identity | None:
+def _once_valid(token: bytes, request: web.Request, services: Services) -> Identity | None:
     """Return who a token of ours spoke for, also after it has expired; None when it never was ours."""
     identity = services.verifier.verify(token, services.clock.wall(), even_expired=True)
-    return None if isinstance(identity, Invalid) else identity
+    if isinstance(identity, Invalid):
+        if identity.wait is not None and ASKED not in request:
+            raise refused(identity)
+        return None
+    return identity
 
 
 async def _end(identity: Identity, request: web.Request, services: Services) -> None:

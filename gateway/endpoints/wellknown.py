@@ -17,9 +17,10 @@ MAX_AGE = 300
 
 
 def jwks(ring: KeyRing, max_age: int = MAX_AGE) -> Handler:
-    """Return the handler of the public keys."""
+    """Return the handler of the public keys; 503 before they are known."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        ring.signing()  # an empty set would be cached, so no keys yet is no answer yet
         return _cached(request, ring.jwks_bytes(), ring.jwks_etag(), max_age, "application/jwk-set+json")
 
     return handle

@@ -19,7 +19,8 @@ from urllib.parse import urljoin, urlsplit
 
 from gateway.outbound.client import Answer, Failed
 from gateway.routing.host import normal_host, without_port
-from gateway.tokens.jwks import MAX_BYTES, ForeignKeys, KeySet, Wait, read_set
+from gateway.tokens.jwks import MAX_BYTES, ForeignKeys, KeySet, read_set
+from gateway.tokens.ring import Wait
 from gateway.tokens.strict import strict_json_object
 
 TIMEOUT = 5.0

@@ -10,10 +10,12 @@
     {prefix}:{o:<mark>}        STRING  the latest step of time-based codes that a user has used
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
+    {prefix}:{keys}            HASH    the signing keys, sealed: n (revision), m (mark), d (document of tokens.kept)
 
 `<tag>` is the keyed hash of issuer, tenant and subject, and the braces are the cluster's hash tag: all that belongs to
 one user sits in one slot, and a dump of the store names nobody by key. Nothing in here is a credential: the family is
-kept as SHA-256 of 128 random bits, and a token cannot be made without it.
+kept as SHA-256 of 128 random bits, and a token cannot be made without it; signing keys rest sealed by a secret that is
+not in the store.
 """
 
 from dataclasses import dataclass
@@ -42,7 +44,7 @@ class UserKeys:
 class Keys:
     """Key names under one prefix."""
 
-    __slots__ = ("cuts", "meta", "prefix", "stream")
+    __slots__ = ("cuts", "meta", "prefix", "signing", "stream")
 
     def __init__(self, prefix: str) -> None:
         if not prefix or not prefix.isascii() or not prefix.isprintable() or set(prefix) & set("{} "):
@@ -51,6 +53,7 @@ class Keys:
         self.cuts = f"{prefix}:cuts"
         self.stream = f"{prefix}:{{rev}}"
         self.meta = f"{prefix}:{{rev}}:meta"
+        self.signing = f"{prefix}:{{keys}}"
 
     def assertion(self, name: str) -> str:
         """Return the key of a used assertion, whose hash is *name*."""

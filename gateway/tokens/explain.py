@@ -38,6 +38,7 @@ _REASONS = {
     "delegated": "it speaks for somebody else (act)",
     "revoked": "it was revoked",
     "jwks_unavailable": "the keys of its issuer have not been fetched",
+    "keys_unavailable": "the store that keeps the keys does not answer",
 }
 
 

@@ -6,11 +6,12 @@ published by mistake.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.errors import ConfigError
 from gateway.tokens.algorithms import SCHEMES
+from gateway.tokens.ring import Wait
 from gateway.tokens.signing import VerifyingKey, load_key
 from gateway.tokens.strict import strict_json_object
 
@@ -20,8 +21,6 @@ MAX_KEYS = 50
 
 _PUBLIC = ("kty", "n", "e", "crv", "x", "y")
 _LONGEST_KID = 255
-
-Wait = Callable[[], Awaitable[None]]
 
 
 class ForeignKey(NamedTuple):

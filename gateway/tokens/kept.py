@@ -5,7 +5,7 @@ who may change it at the same time is the business of whoever keeps it, so that 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from gateway.errors import ConfigError
@@ -33,6 +33,9 @@ class Kept:
 
 
 KeptKeys = tuple[Kept, ...]
+
+Change = Callable[[KeptKeys], KeptKeys]
+"""Makes another set of one, wherever it is kept; raises ConfigError where it cannot."""
 
 
 def encoded(kept: KeptKeys) -> bytes:
@@ -72,6 +75,16 @@ def keys_of(kept: KeptKeys, seal: Seal | None = None) -> list[VerifyingKey]:
 def made(alg: str, state: State, now: float, seal: Seal | None = None) -> Kept:
     """Make a new key."""
     return _kept(generate_key(alg, state), int(now), seal)
+
+
+def is_fit(kept: KeptKeys, alg: str, seal: Seal | None) -> bool:
+    """Whether *kept* can be used as it is: its current key is for *alg*, and what has to be sealed is."""
+    return has_current(kept, alg) and resealed(kept, seal) == kept
+
+
+def fitted(kept: KeptKeys, alg: str, now: float, seal: Seal | None = None) -> KeptKeys:
+    """Return *kept* as `is_fit` asks for it; nothing at all becomes one key."""
+    return resealed(kept if has_current(kept, alg) else turned_to(kept, alg, now, seal), seal)
 
 
 def has_current(kept: KeptKeys, alg: str) -> bool:
@@ -142,6 +155,11 @@ def compromised(kept: KeptKeys, kid: str, now: float, seal: Seal | None = None) 
         raise ConfigError(f"there is no key {kid!r}")
     left = tuple(one for one in kept if one.kid != kid)
     return turned_to(left, bad.alg, now, seal) if bad.state == "current" else left
+
+
+def expelled(kept: KeptKeys, kid: str, now: float, seal: Seal | None = None) -> KeptKeys:
+    """Return *kept* as `compromised` does, and as it is when *kid* is gone already: another was faster."""
+    return compromised(kept, kid, now, seal) if any(one.kid == kid for one in kept) else kept
 
 
 def resealed(kept: KeptKeys, seal: Seal | None) -> KeptKeys:

@@ -5,7 +5,7 @@ changes, `rotation` the plan by which it turns, `keystore` the directory it live
 """
 
 from gateway.tokens.algorithms import NAMES
-from gateway.tokens.keystore import Keystore, expel, exposure, forget, kept_in, keyring_in, promote, stage, withdraw
+from gateway.tokens.keystore import Keystore, exposure, kept_in, keyring_in
 from gateway.tokens.ring import KeyRing, keyring_from
 from gateway.tokens.rotation import Schedule
 from gateway.tokens.sealing import Seal
@@ -20,15 +20,10 @@ __all__ = [
     "SigningKey",
     "State",
     "VerifyingKey",
-    "expel",
     "exposure",
-    "forget",
     "generate_key",
     "keyring_from",
     "keyring_in",
     "kept_in",
     "load_key",
-    "promote",
-    "stage",
-    "withdraw",
 ]

@@ -10,26 +10,12 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.tokens.algorithms import SCHEMES
-from gateway.tokens.kept import (
-    KeptKeys,
-    compromised,
-    decoded,
-    encoded,
-    forgotten,
-    has_current,
-    keys_of,
-    made,
-    promoted,
-    resealed,
-    ring_of,
-    turned_to,
-    withdrawn,
-)
+from gateway.tokens.kept import Change, KeptKeys, decoded, encoded, expelled, fitted, is_fit, keys_of, ring_of
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.rotation import Schedule, applied, plan
 from gateway.tokens.sealing import Seal
@@ -69,10 +55,8 @@ class Keystore:
         warnings = _guarded(directory)
         self._seen = _stamp(directory)
         kept = kept_in(directory)
-        if not has_current(kept, alg) or resealed(kept, seal) != kept:
-            kept = self._change(
-                lambda found: resealed(found if has_current(found, alg) else turned_to(found, alg, now, seal), seal)
-            )
+        if not is_fit(kept, alg, seal):
+            kept = self._change(lambda found: fitted(found, alg, now, seal))
         self._kept = kept
         self.ring = _ring(directory, kept, seal, warnings)
 
@@ -80,6 +64,10 @@ class Keystore:
     def kept(self) -> KeptKeys:
         """The keys in force, as they are kept."""
         return self._kept
+
+    def renew(self, schedule: Schedule) -> None:
+        """Turn the keys by another schedule from now on."""
+        self._schedule = schedule
 
     def refresh(self, now: float) -> bool:
         """Do what the schedule asks for and take up what others have changed; say whether the ring is another.
@@ -113,8 +101,17 @@ class Keystore:
         self._try_at = 0.0
         return True
 
-    def _change(self, change: Callable[[KeptKeys], KeptKeys]) -> KeptKeys:
-        kept = _changed(self._directory, change, self._seal)
+    def expel(self, kid: str, now: float) -> bool:
+        """Leave out *kid*, because it is no longer a secret, and say whether it was here; raises as `refresh`."""
+        if all(one.kid != kid for one in self._kept):
+            return False
+        self._change(lambda kept: expelled(kept, kid, now, self._seal))
+        self._seen = None  # so that the next look takes it up
+        self.refresh(now)
+        return True
+
+    def _change(self, made: Change) -> KeptKeys:
+        kept = change(self._directory, made, self._seal)
         self._seen = _stamp(self._directory)
         return kept
 
@@ -124,47 +121,23 @@ def keyring_in(directory: Path, alg: str, now: float, seal: Seal | None = None) 
     return Keystore(directory, alg, now, seal=seal).ring
 
 
-def stage(directory: Path, alg: str, now: float, seal: Seal | None = None) -> str:
-    """Add a next key for *alg*, so that everyone has fetched it before it signs; returns its `kid`."""
-    new = made(alg, "next", now, seal)
-    _changed(directory, lambda kept: (*kept, new), seal)
-    return new.kid
-
-
-def promote(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
-    """Make the next key *kid* current; the one before it is retired and goes on verifying.
+def change(directory: Path, change: Change, seal: Seal | None = None) -> KeptKeys:
+    """Change the keys in *directory* by *change*, one process at a time; returns what is kept now.
 
     Raises:
-        ConfigError: there is no such next key.
+        ConfigError: the directory or its file cannot be used, the change cannot be made, or its result would be no
+            sound set; nothing is changed then.
     """
-    _changed(directory, lambda kept: promoted(kept, kid, now), seal)
-
-
-def withdraw(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
-    """Retire the next key *kid* before it ever signs.
-
-    Raises:
-        ConfigError: there is no such next key.
-    """
-    _changed(directory, lambda kept: withdrawn(kept, kid, now), seal)
-
-
-def forget(directory: Path, kid: str, seal: Seal | None = None) -> None:
-    """Leave out the retired key *kid*: no token signed with it is accepted any more.
-
-    Raises:
-        ConfigError: there is no such retired key.
-    """
-    _changed(directory, lambda kept: forgotten(kept, kid), seal)
-
-
-def expel(directory: Path, kid: str, now: float, seal: Seal | None = None) -> None:
-    """Leave out *kid*, because it is no longer a secret; when it was the signing one, another signs from now on.
-
-    Raises:
-        ConfigError: there is no such key.
-    """
-    _changed(directory, lambda kept: compromised(kept, kid, now, seal), seal)
+    with _locked(directory):
+        before = kept_in(directory)  # another process may have been first
+        try:
+            kept = change(before)
+        except ConfigError as error:
+            raise ConfigError(f"{directory / FILE}: {error}") from error
+        if kept != before:
+            _ring(directory, kept, seal)
+            _write(directory, kept)
+        return kept
 
 
 def kept_in(directory: Path) -> KeptKeys:
@@ -187,20 +160,6 @@ def kept_in(directory: Path) -> KeptKeys:
             f"{path} is damaged or was written by another version; it is left as it is. Restore it from a backup, or "
             f"move it away to start with a new key (access tokens in use then end; people stay logged in)"
         ) from error
-
-
-def _changed(directory: Path, change: Callable[[KeptKeys], KeptKeys], seal: Seal | None) -> KeptKeys:
-    """Change the set under the lock, and return what is kept now; nothing is written that would not make a ring."""
-    with _locked(directory):
-        before = kept_in(directory)  # another process may have been first
-        try:
-            kept = change(before)
-        except ConfigError as error:
-            raise ConfigError(f"{directory / FILE}: {error}") from error
-        if kept != before:
-            _ring(directory, kept, seal)
-            _write(directory, kept)
-        return kept
 
 
 def _ring(directory: Path, kept: KeptKeys, seal: Seal | None, warnings: Iterable[str] = ()) -> KeyRing:

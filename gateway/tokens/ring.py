@@ -1,6 +1,7 @@
 """The keys in force: one signs, all of them verify, and the public ones are published.
 
-A ring is replaced as a whole and only by a sound set of keys, so a broken reload leaves the old one at work. Each
+A ring is replaced as a whole and only by a sound set of keys, so a broken reload leaves the old one at work. It may be
+empty until the place of its keys can be asked: then nothing is signed and nothing is said about a token. Each
 replacement raises `generation`, which ends every cached verification at once. It may be replaced in another thread
 than the one that verifies: `generation` is raised last, so what was verified in between is verified once more.
 """
@@ -8,10 +9,12 @@ than the one that verifies: `generation` is raised last, so what was verified in
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreUnavailable
 from gateway.tokens.signing import STATES, SigningKey, State, VerifyingKey, load_key
+
+Wait = Callable[[], Awaitable[None]]
 
 
 class KeyRing:
@@ -24,28 +27,44 @@ class KeyRing:
         "_jwks_bytes",
         "_jwks_etag",
         "_signing",
+        "ask",
         "generation",
+        "is_certain",
         "keys",
         "warnings",
     )
 
+    ask: Callable[[], Wait | None]
+    """Returns how to wait for the place of the keys to be asked about an unknown `kid`; None when that is no use."""
+    is_certain: bool
+    """Whether an unknown `kid` is nobody's: False while the place of the keys does not answer."""
     generation: int
     """Another number for every set; what was verified under another one does not count."""
-    _signing: SigningKey
+    _signing: SigningKey | None
     _by_kid: dict[str, VerifyingKey]
     keys: tuple[VerifyingKey, ...]
     """Every key: current, next, retired."""
     warnings: tuple[str, ...]
     """What the operator should know about the way the keys are kept."""
 
-    def __init__(self, keys: Iterable[VerifyingKey], warnings: Iterable[str] = ()) -> None:
-        """Make a ring of *keys*.
+    def __init__(self, keys: Iterable[VerifyingKey] | None, warnings: Iterable[str] = ()) -> None:
+        """Make a ring of *keys*; of None, one that is empty until they are known.
 
         Raises:
             ConfigError: see `replace`.
         """
         self._generations = itertools.count(1)
-        self.replace(keys, warnings)
+        self.ask = _nobody
+        self.is_certain = keys is not None
+        if keys is None:
+            self._fill((), None)
+        else:
+            self.replace(keys, warnings)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are keys at all."""
+        return self._signing is not None
 
     def replace(self, keys: Iterable[VerifyingKey], warnings: Iterable[str] = ()) -> None:
         """Put *keys* in force; on refusal the old ones stay.
@@ -58,6 +77,11 @@ class KeyRing:
         signing = _the_signer(ordered)
         _refuse_doubles(ordered)
         _refuse_mixture(ordered)
+        self._fill(ordered, signing, warnings)
+
+    def _fill(
+        self, ordered: tuple[VerifyingKey, ...], signing: SigningKey | None, warnings: Iterable[str] = ()
+    ) -> None:
         jwks = tuple(jwk for key in ordered if (jwk := key.jwk()) is not None)
 
         self._by_kid = {key.kid: key for key in ordered}
@@ -74,6 +98,13 @@ class KeyRing:
         self.generation = next(self._generations)  # atomic, and never the same for two callers
 
     def signing(self) -> SigningKey:
+        """Return the key that signs.
+
+        Raises:
+            StoreUnavailable: the keys are not known yet.
+        """
+        if self._signing is None:
+            raise StoreUnavailable("the signing keys are not known yet")
         return self._signing
 
     def verifying(self, kid: str) -> VerifyingKey | None:
@@ -100,6 +131,10 @@ def keyring_from(files: Iterable[tuple[bytes, str, str | None, State]], warnings
         ConfigError: a key that `load_key` refuses, or a set that `KeyRing` refuses.
     """
     return KeyRing((load_key(content, alg, kid, state) for content, alg, kid, state in files), warnings)
+
+
+def _nobody() -> None:
+    return None
 
 
 def _the_signer(keys: tuple[VerifyingKey, ...]) -> SigningKey:

@@ -81,6 +81,7 @@ REASONS = frozenset(
         "delegated",  # act: someone acts for someone else (RFC 8693 section 4.1)
         "revoked",
         "jwks_unavailable",  # the keys of a trusted issuer could not be fetched yet
+        "keys_unavailable",  # no key of ours as far as is known, and the store that keeps them does not answer
     }
 )
 
@@ -146,7 +147,7 @@ class Verifier:
             return _TYP
         key = None if parsed.kid is None else self._ring.verifying(parsed.kid)
         if key is None:
-            return _KID
+            return self._without_key()
         if parsed.alg != key.alg:
             return _ALGORITHM
         expires = instant(parsed.claims.get("exp"))
@@ -157,6 +158,13 @@ class Verifier:
         if not signed(key, parsed.signing_input, parsed.signature):
             return _SIGNATURE
         return self._identity(parsed.claims, int(expires), key.kid, now)
+
+    def _without_key(self) -> Invalid:
+        """Refuse a token whose key is not in force here; another replica may have signed it with a newer one."""
+        wait = self._ring.ask()
+        if not self._ring.is_certain:
+            return Invalid("store_unavailable", "keys_unavailable", wait)
+        return _KID if wait is None else Invalid("token_invalid", "kid", wait)
 
     def _identity(self, claims: dict[str, object], expires: int, kid: str, now: float) -> Identity | Invalid:
         """Read the claims of a token whose signature is good."""

@@ -63,9 +63,10 @@ def test_no_two_names_for_one_issuer_and_none_for_ourselves(tmp_path: Path) -> N
         ("{jwks_max_age: 1h}", "publish_ahead must be a minute longer"),
         ("{rotate: 1h}", "sets would overlap"),
         ("{rotate: 0s}", "longer than nothing"),
+        ("{store: store, seal: false}", "keys in the store are always sealed"),
     ],
 )
-def test_keys_that_would_turn_too_soon_are_refused(keys: str, said: str, tmp_path: Path) -> None:
+def test_keys_that_would_turn_too_soon_or_lie_open_are_refused(keys: str, said: str, tmp_path: Path) -> None:
     assert said in refused(tmp_path, f"tokens: {{keys: {keys}}}")
 
 

@@ -111,5 +111,12 @@ def test_demo_users_are_mentioned() -> None:
 
 
 def test_a_shared_store_needs_no_caution(tmp_path: Path) -> None:
-    text = f"server: {{listen: 0.0.0.0:8080, secret: {STRONG}}}\nstore: {{url: redis://store}}"
+    text = f"server: {{listen: 0.0.0.0:8080, public_url: https://a, secret: {STRONG}}}\nstore: {{url: redis://store}}"
     assert cautions(loaded(tmp_path, text), {}) == []
+
+
+def test_gateways_that_would_refuse_each_others_tokens_are_worth_a_word(tmp_path: Path) -> None:
+    text = f"server: {{secret: {STRONG}}}\nstore: {{url: redis://store}}\ntokens: {{keys: {{store: data_dir}}}}"
+    said = "\n".join(cautions(loaded(tmp_path, text), {}))
+    assert "tokens.keys.store: each data directory has keys of its own" in said
+    assert "tokens.issuer: it is http://127.0.0.1:8080, after server.listen" in said

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from gateway.app import Gateway
 from gateway.config.load import load
-from gateway.tokens.keys import expel
 from tests.tokens.forge import key_for, signed
+from tests.tokens.turns import expel
 
 ONE, TWO = key_for("ES256", 1), key_for("ES256", 2)
 

@@ -13,10 +13,11 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.tokens import keystore
-from gateway.tokens.keys import exposure, forget, keyring_in, promote, stage
+from gateway.tokens.keys import exposure, keyring_in
 from gateway.tokens.verify import Identity
 
 from .forge import ALGORITHMS, NOW, issued, verifier
+from .turns import forget, promote, stage
 
 ALG = "ES256"
 

@@ -12,13 +12,14 @@ from gateway.errors import ConfigError
 from gateway.tokens import keystore
 from gateway.tokens.cache import Verified, VerifiedTokens
 from gateway.tokens.kept import Kept, KeptKeys
-from gateway.tokens.keys import Keystore, Schedule, Seal, expel, forget, kept_in, promote, stage, withdraw
+from gateway.tokens.keys import Keystore, Schedule, Seal, kept_in
 from gateway.tokens.rotation import Forget, Promote, Stage, Step, plan
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Invalid
 
 from .forge import LEEWAY, NOW, TTL, issued, issuer, verifier
 from .test_fuzz import Never
+from .turns import expel, forget, promote, stage, withdraw
 
 ALG = "ES256"
 DAY = 86400
