@@ -36,6 +36,7 @@ DOORS: dict[str, frozenset[str]] = {
     "argon2": frozenset({"users"}),
     "pyotp": frozenset({"users"}),
     "segno": frozenset({"users"}),
+    "jinja2": frozenset({"endpoints"}),
     "httptools": frozenset({"proxy"}),
     "uvloop": frozenset({"running"}),
     "aiohttp": frozenset({"endpoints", "outbound", "app"}),

@@ -16,9 +16,12 @@ from gateway.config.clients import registered
 from gateway.config.effective import Effective
 from gateway.config.model import paths_in
 from gateway.config.models import Config
+from gateway.config.pages import IMAGES, PagesConfig
 from gateway.config.routes import route_table
 from gateway.config.trusted import trusted_issuers
 from gateway.config.users import load_users
+from gateway.endpoints.look import Link, Logo, Look
+from gateway.errors import ConfigError
 from gateway.proxy.tls import Certificates, Pair
 from gateway.routing.table import RouteTable
 from gateway.tokens.certificates import read_certificate
@@ -28,6 +31,9 @@ from gateway.tokens.trusted import TrustedIssuer
 from gateway.users.file import UserRecord
 
 Digests = Mapping[Path, bytes]
+
+MOST_OF_A_LOOK = 256 << 10
+"""Bytes of a logo or a stylesheet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +48,8 @@ class Model:
     records: Mapping[str, UserRecord]
     """The people of the users file."""
     clients: Mapping[str, Client]
+    look: Look | None
+    """Of the pages; None for no pages."""
     trusted: tuple[TrustedIssuer, ...]
     ring: KeyRing | None
     """The keys that the file names; None when keys are generated."""
@@ -69,6 +77,7 @@ def modelled(config: Config, before: Model | None = None) -> Model:
         routes=route_table(config),
         records=load_users(config.login.verify.file, config) if config.login else {},
         clients=registered(config.clients),
+        look=None if config.pages is None else look(config.pages),
         trusted=trusted if before is None else _taken_over(trusted, config, before),
         ring=given_keys(config) if config.tokens.keys.files else None,
         upstream_tls={
@@ -79,6 +88,37 @@ def modelled(config: Config, before: Model | None = None) -> Model:
         },
         certificates=_certificates(config, before),
     )
+
+
+def look(pages: PagesConfig) -> Look:
+    """Return how the pages look.
+
+    Raises:
+        ConfigError: a file cannot be read, or is too large.
+    """
+    logo = None
+    if pages.logo_file is not None:
+        logo = Logo(_small_file("pages.logo_file", pages.logo_file), IMAGES[pages.logo_file.suffix.lower()])
+    css = b"" if pages.stylesheet_file is None else _small_file("pages.stylesheet_file", pages.stylesheet_file)
+    return Look(
+        title=pages.title,
+        accent=pages.accent,
+        accent_dark=pages.accent_dark,
+        home=pages.home,
+        links=tuple(Link(link.text, link.url) for link in pages.links),
+        logo=logo,
+        css=css.decode("utf-8", "replace"),
+    )
+
+
+def _small_file(key: str, path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{key}: {path}: {error.strerror}") from error
+    if len(content) > MOST_OF_A_LOOK:
+        raise ConfigError(f"{key}: {path} has {len(content)} bytes where {MOST_OF_A_LOOK} are shown at most")
+    return content
 
 
 def _is_same(name: str, config: Config, digests: Digests, before: Model) -> bool:

@@ -192,6 +192,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
             logins=config.login is not None,
             client_id=config.login.client_id if config.login else "gateway",
             cookies=_cookies(model),
+            look=model.look,
             base_path=config.login.base_path if config.login else "/auth",
             origin=effective.origin,
             jwks_max_age=round(config.tokens.keys.jwks_max_age),
@@ -211,7 +212,13 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         log_query=model.config.telemetry.log_query,
         failures=failures,
         renewals=SilentRefresh(made.service, lasting.secrets, _cookies(model)),
+        login_page=_login_page(model),
     )
+
+
+def _login_page(model: Model) -> bytes:
+    login = model.config.login
+    return f"{login.base_path}/login".encode() if login and model.look and model.effective.cookies else b""
 
 
 def _cookies(model: Model) -> CookieSettings:

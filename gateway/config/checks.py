@@ -301,6 +301,9 @@ def _files(draft: Draft) -> Iterator[Finding]:
     for name, issuer in config.trusted_issuers.items():
         named["trusted_issuers", name, "jwks_file"] = issuer.jwks_file
         named |= {("trusted_issuers", name, "keys", at, "file"): key.file for at, key in enumerate(issuer.keys)}
+    if config.pages is not None:
+        named["pages", "logo_file"] = config.pages.logo_file
+        named["pages", "stylesheet_file"] = config.pages.stylesheet_file
     for name, client in config.clients.items():
         named["clients", name, "secret_file"] = client.secret_file
         named |= {("clients", name, "keys", at, "file"): key.file for at, key in enumerate(client.keys)}

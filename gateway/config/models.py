@@ -14,6 +14,7 @@ from gateway.config.entries import DefaultsConfig, RouteConfig
 from gateway.config.faults import Wrong
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.model import ListOf, Model, paths_in
+from gateway.config.pages import Pages, PagesConfig
 from gateway.config.sections import LoginConfig, RoleConfig, ServerConfig, StoreConfig, TelemetryConfig, TokensConfig
 from gateway.config.upstreams import UpstreamEntry
 from gateway.config.values import Text
@@ -50,6 +51,8 @@ class Config(Model):
     routes: ListOf[RouteConfig] = ()
     clients: Mapping[Annotated[Text, AfterValidator(client_name)], ClientConfig] = Field(default_factory=dict)
     """Programs that get tokens for themselves."""
+    pages: Pages = Field(default_factory=PagesConfig)
+    """The gateway's own pages, for people; false for none."""
     telemetry: TelemetryConfig = TelemetryConfig()
 
     _document: Document | None = PrivateAttr(None)

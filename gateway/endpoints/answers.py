@@ -91,7 +91,7 @@ def _finish(response: web.StreamResponse, facts: Facts) -> None:
     headers = response.headers
     headers["X-Request-Id"] = facts.request_id
     for name, value in _ALWAYS:
-        headers[name] = value
+        headers.setdefault(name, value)
     if "Cache-Control" not in headers:
         for name, value in _UNCACHED:
             headers[name] = value

@@ -7,14 +7,19 @@ none by aiohttp; `SERVER_LIMITS` is what its server must be told to stay out of 
 from typing import TypedDict
 
 from aiohttp import http_parser, web
+from aiohttp.typedefs import Handler
 
 from gateway.endpoints import account
+from gateway.endpoints.account_page import AccountPage
 from gateway.endpoints.answers import guard
 from gateway.endpoints.bodies import MAX_BODY
 from gateway.endpoints.login import login, second_step
 from gateway.endpoints.logout import logout
+from gateway.endpoints.look import Look
 from gateway.endpoints.oauth import introspect, token
+from gateway.endpoints.pages import LoginPages, by_form
 from gateway.endpoints.refresh import refresh
+from gateway.endpoints.rendering import Renderer, file_answer
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
 from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata, offer
@@ -55,8 +60,11 @@ def application(services: Services) -> web.Application:
         middlewares=[guard(services.facts_of, services.report)],
         client_max_size=4 * MAX_BODY,
     )
-    app.router.add_post(f"{base}/login", login(services))
-    app.router.add_post(f"{base}/login/mfa", second_step(services))
+    first, second = login(services), second_step(services)
+    if services.look is not None and services.cookies.allowed:
+        first, second = _pages(app, base, services, services.look, first, second)
+    app.router.add_post(f"{base}/login", first)
+    app.router.add_post(f"{base}/login/mfa", second)
     app.router.add_post(f"{base}/password", account.password(services))
     app.router.add_get(f"{base}/second-factor", account.factor_state(services))
     app.router.add_post(f"{base}/second-factor/enrol", account.enrol(services))
@@ -75,3 +83,23 @@ def application(services: Services) -> web.Application:
         described = metadata(services.verifier.issuer, services.origin, offer(services), services.jwks_max_age)
         app.router.add_get(METADATA_PATH, described)
     return app
+
+
+def _pages(
+    app: web.Application, base: str, services: Services, look: Look, first: Handler, second: Handler
+) -> tuple[Handler, Handler]:
+    """Add the pages; return the two steps of a login with the pages' forms in front."""
+    renderer = Renderer(look, base)
+    logins, own = LoginPages(services, renderer), AccountPage(services, renderer)
+    shown = {"login": logins.show, "signed-out": logins.signed_out, "account": own.show}
+    for name, page in shown.items():
+        app.router.add_get(f"{base}/{name}", renderer.guarded(page))
+    app.router.add_post(f"{base}/continue", renderer.guarded(logins.go_on))
+    for name, form in own.routes().items():
+        app.router.add_post(f"{base}/account/{name}", renderer.guarded(form))
+    app.router.add_get(f"{base}/pages.css", file_answer(look.stylesheet.encode(), "text/css; charset=utf-8"))
+    if look.logo is not None:
+        # An image of SVG is a document too, when somebody opens it.
+        guarded = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+        app.router.add_get(f"{base}/logo", file_answer(look.logo.content, look.logo.kind, guarded))
+    return by_form(renderer.guarded(logins.log_in), first), by_form(renderer.guarded(logins.log_in_by_code), second)

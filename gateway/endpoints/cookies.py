@@ -126,9 +126,9 @@ def set_all(response: web.StreamResponse, jar: Jar, settings: CookieSettings) ->
         response.headers.add("Set-Cookie", line)
 
 
-def set_csrf(response: web.StreamResponse, token: str) -> None:
-    """Set the CSRF cookie alone; it goes when the browser closes."""
-    response.headers.add("Set-Cookie", _line(CSRF_COOKIE, token, None, "Strict", script=True))
+def csrf_line(token: str) -> str:
+    """Return the `Set-Cookie` value of the CSRF cookie alone; it goes when the browser closes."""
+    return _line(CSRF_COOKIE, token, None, "Strict", script=True)
 
 
 def set_login(response: web.StreamResponse, value: str, age: int) -> None:

@@ -42,12 +42,16 @@ def cookie_answer(granted: Login | Refreshed, csrf_token: str, settings: CookieS
             "csrf_token": csrf_token,
         }
     )
-    jar = Jar(
+    set_all(response, jar_of(granted, csrf_token), settings)
+    return response
+
+
+def jar_of(granted: Login | Refreshed, csrf_token: str) -> Jar:
+    """Return what *granted* puts into a browser."""
+    return Jar(
         access=granted.access.token,
         access_age=granted.access.expires_in,
         refresh=granted.refresh,
         refresh_age=granted.refresh_expires_in,
         csrf=csrf_token,
     )
-    set_all(response, jar, settings)
-    return response

@@ -4,7 +4,8 @@ The refresh is the same one as of `POST /auth/refresh`, single flight and grace 
 whatever the request itself is answered. They are private to this browser, so the answer is marked as such.
 """
 
-from gateway.endpoints.cookies import CookieSettings, Jar, clearing, setting
+from gateway.endpoints.cookies import CookieSettings, clearing, setting
+from gateway.endpoints.granted import jar_of
 from gateway.endpoints.services import Sessions
 from gateway.errors import Refused, StoreUnavailable, refuse
 from gateway.head import Renewal
@@ -40,13 +41,7 @@ class SilentRefresh:
             return Renewal(unavailable=error.refusal)
         if isinstance(outcome, InvalidGrant):
             return Renewal(lines=_lines(clearing(self._settings)) if outcome.is_over else b"")
-        jar = Jar(
-            access=outcome.access.token,
-            access_age=outcome.access.expires_in,
-            refresh=outcome.refresh,
-            refresh_age=outcome.refresh_expires_in,
-            csrf=csrf.kept(self._secrets, outcome.session, csrf_cookie),
-        )
+        jar = jar_of(outcome, csrf.kept(self._secrets, outcome.session, csrf_cookie))
         try:
             return Renewal(outcome.access.token.encode(), _lines(setting(jar, self._settings)))
         except Refused as error:

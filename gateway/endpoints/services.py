@@ -8,7 +8,9 @@ from gateway.clock import Clock
 from gateway.endpoints.answers import Report
 from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.facts import FactsOf
+from gateway.endpoints.look import Look
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
+from gateway.sessions.outcomes import SessionView
 from gateway.tokens.cache import Verified
 from gateway.tokens.clients import Assertion, Client
 from gateway.tokens.issue import AccessToken
@@ -48,6 +50,10 @@ class Sessions(Protocol):
     async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None: ...
 
     async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None: ...
+
+    async def sessions(self, *, subject: str, tenant: str | None = None) -> tuple[SessionView, ...]: ...
+
+    async def end(self, session: str, *, subject: str, tenant: str | None = None) -> bool: ...
 
 
 class BegunLogins(Protocol):
@@ -105,6 +111,8 @@ class Services:
     client_id: str = "gateway"
     """The public client of the people who log in here."""
     cookies: CookieSettings = field(default_factory=CookieSettings)
+    look: Look | None = field(default_factory=Look)
+    """How the pages look; None for no pages."""
     base_path: str = "/auth"
     origin: str = ""
     """Scheme, host and port by which clients know us; without one there is no metadata to publish."""

@@ -55,7 +55,7 @@ def csrf_token(services: Services) -> Handler:
         token = csrf.kept(services.secrets, _session(carried, services), carried.csrf)
         response = answer({"csrf_token": token})
         if token != carried.csrf:
-            cookies.set_csrf(response, token)
+            response.headers.add("Set-Cookie", cookies.csrf_line(token))
         return response
 
     return handle

@@ -12,6 +12,7 @@ from gateway.endpoints.facts import Facts
 from gateway.endpoints.services import Services
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.sessions.begun import TRIES
+from gateway.sessions.outcomes import SessionView
 from gateway.tokens.base64url import encode
 from gateway.tokens.cache import VerifiedTokens
 from gateway.tokens.clients import Assertion, Client
@@ -161,6 +162,22 @@ class MemorySessions:
         for other in self.of(subject):
             if other != session:
                 self._end(other)
+
+    async def sessions(self, *, subject: str, tenant: str | None = None) -> tuple[SessionView, ...]:
+        self._break()
+        now = int(self._clock.wall() * 1000)
+        agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+        return tuple(
+            SessionView(one, now - 90_000, now - 5_000, now, now, "gateway", ("pwd",), "", agent, "192.0.2.7")
+            for one in self.of(subject)
+        )
+
+    async def end(self, session: str, *, subject: str, tenant: str | None = None) -> bool:
+        self._break()
+        if session not in self.of(subject):
+            return False
+        self._end(session)
+        return True
 
     def of(self, subject: str) -> list[str]:
         """Return the live sessions of *subject*."""

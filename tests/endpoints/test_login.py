@@ -461,7 +461,7 @@ async def test_nothing_that_is_logged_holds_a_password_or_a_token(
 
 
 async def test_get_is_405_with_allow(house: House) -> None:
-    response = await house.client.get("/auth/login")
+    response = await house.client.get("/auth/login/mfa")
     assert (response.status, response.headers["Allow"]) == (405, "POST")
     assert (await response.json())["code"] == "method_not_allowed"
 
