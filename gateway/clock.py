@@ -1,6 +1,7 @@
 """The two clocks, given to whoever needs one so that a test can move time instead of waiting for it."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -14,6 +15,20 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""
         ...
+
+
+class ShiftedClock:
+    """A clock whose wall time is another's, as well as its distance is known."""
+
+    def __init__(self, clock: Clock, offset: Callable[[], float]) -> None:
+        """*offset* is how many seconds the other's wall time is ahead of *clock*'s."""
+        self._clock = clock
+        self._offset = offset
+        self.monotonic = clock.monotonic
+
+    def wall(self) -> float:
+        """Unix time in seconds as the other has it."""
+        return self._clock.wall() + self._offset()
 
 
 class SystemClock:

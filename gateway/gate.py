@@ -123,6 +123,11 @@ class Feed(Protocol):
         """Nothing can be missing but what came in the last few seconds."""
         ...
 
+    @property
+    def offset(self) -> float:
+        """Seconds the clock by which tokens are stamped is ahead of this process's."""
+        ...
+
     async def synced(self) -> None:
         """Return when the table is complete, or after a short while in vain."""
         ...
@@ -316,7 +321,7 @@ class Gate:
         if self._feed.cold:
             # Without one full synchronisation a revoked token could pass (identity.md 3.8, G5).
             return refuse("store_unavailable", "feed_cold", retry_after=2) if waited else Pending(self._feed.synced)
-        token, address, now = credentials.token, head.peer.address, self._wall()
+        token, address, now = credentials.token, head.peer.address, self._wall() + self._feed.offset
         assert token is not None
         failures = self._failures
         if failures.is_spent(address, now) and not self._remembers(token):

@@ -103,6 +103,12 @@ def door() -> Door:
     return Door()
 
 
+def test_tokens_are_judged_by_the_clock_that_stamped_them(door: Door) -> None:
+    door.feed.offset = -600.0
+    door.permit("/api/x", bearer("good"))
+    assert door.tokens.judged_at == 1e9 - 600
+
+
 # --- the order of the steps ---
 
 

@@ -31,13 +31,13 @@ from gateway.app.sight import Sight
 from gateway.app.storing import Settings, open_store
 from gateway.app.streams import StreamKeeper
 from gateway.app.trust import Trust
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock, ShiftedClock, SystemClock
 from gateway.config.cautions import cautions
 from gateway.config.effective import Effective, data_dir
 from gateway.config.models import Config
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
 from gateway.endpoints.application import require_compiled_parser
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError
 from gateway.outbound.client import Outbound
 from gateway.outbound.jwks import KeyFetcher
 from gateway.presence import Presence
@@ -52,6 +52,8 @@ from gateway.users.passwords import HashPool
 from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
+CLOCK_LIMIT = 60.0
+"""Seconds between our clock and the store's beyond which this process is not ready."""
 RENEWAL = 5.0
 """Seconds between two looks at the certificate files."""
 
@@ -132,6 +134,7 @@ class Gateway:
             on_revoked=self._revoked,
         )
         self.trust = Trust(self.revoking.feed, self.revoking.asking, self.ring)
+        self.store_clock = ShiftedClock(self.clock, lambda: self.trust.offset)
         self.streams = self._keeper()
         settings = Settings(store, self.sight)
         for work in (self._follow(), self.streams.run(), settings.watch(lambda: self.revoking.feed.is_ready)):
@@ -145,6 +148,7 @@ class Gateway:
         self._exits.push_async_callback(outbound.close)
         self._lasting = Lasting(
             clock=self.clock,
+            store_clock=self.store_clock,
             sight=self.sight,
             secrets=self.secrets,
             ring=self.ring,
@@ -190,7 +194,7 @@ class Gateway:
         streams, revoking = self.engine.streams, self.revoking
         self.sight.gauge("gateway_streams", "Open WebSockets and answers under way.", lambda: len(streams))
         ttl, patience = self.config.tokens.access_ttl, max_stale(self.config)
-        return StreamKeeper(streams, revoking.table, revoking.asking.is_live, self.clock, every=ttl, patience=patience)
+        return StreamKeeper(streams, revoking.table, revoking.asking.is_live, self.store_clock, every=ttl, patience=patience)
 
     def _tls(self) -> ssl.SSLContext | None:
         self._certificates = certificates = self.model.certificates
@@ -216,8 +220,8 @@ class Gateway:
                 # By construction: a gateway without them does not start.
                 "config": _holds,
                 "keys": self._keys_known,
-                "store": self._store_answers,
                 "feed": self._feed_synced,
+                "clock": self._clock_agrees,
                 "running": self._running,
             },
             metrics=self.sight.exposition,
@@ -373,18 +377,17 @@ class Gateway:
 
     # --- readiness ---
 
-    async def _store_answers(self) -> bool:
-        try:
-            await self.store.ping()
-        except StoreUnavailable:
-            return False
-        return True
+    # That the store answers is not asked: without it logins are 503, and everybody who has a token is served as before.
+    # A gateway that called itself unready then would turn all of that traffic away as well, every replica at once.
 
     async def _keys_known(self) -> bool:
         return self.ring.is_known
 
     async def _feed_synced(self) -> bool:
         return self.revoking.feed.is_ready
+
+    async def _clock_agrees(self) -> bool:
+        return abs(self.revoking.feed.offset) <= CLOCK_LIMIT
 
     async def _running(self) -> bool:
         return not self._draining

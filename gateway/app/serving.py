@@ -50,6 +50,8 @@ class Lasting:
     """What outlives every configuration; each the only owner of its state."""
 
     clock: Clock
+    store_clock: Clock
+    """By which tokens are stamped, and so judged."""
     sight: Sight
     secrets: Secrets
     ring: KeyRing
@@ -178,11 +180,11 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
                 seal=Seal(secrets.second_factor),
                 begun=Seal(secrets.login),
                 issuer=effective.issuer,
-                clock=lasting.clock,
+                clock=lasting.store_clock,
             ),
             begun=begun,
             passwords=PasswordChange(None, lasting.hashes, lasting.turnstile, Hasher()),
-            clock=lasting.clock,
+            clock=lasting.store_clock,
             facts_of=doorkeeper.facts_of,
             report=lasting.sight.report,
             own_origins=effective.own_origins,

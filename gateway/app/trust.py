@@ -31,11 +31,14 @@ class Trust:
         token can be vouched for.
         """
         self.fresh = False
+        self.offset = 0.0
+        """Seconds the store's clock is ahead of ours: tokens are stamped by it, and so judged by it."""
 
     def look(self) -> None:
         """Take over the state of this moment."""
         self.cold = not (self._feed.is_ready and self._ring.is_known)
         self.fresh = self._feed.state is FeedState.FRESH
+        self.offset = self._feed.offset
 
     async def synced(self) -> None:
         """Wait for the revocations to be complete, but not long: a start takes milliseconds, an outage minutes."""

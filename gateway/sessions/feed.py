@@ -188,8 +188,9 @@ class Feed:
 
         From the beginning, never from where we were: after a failover the new primary's ids may be lower.
         """
+        before = self._clock.wall()
         (now,) = await reader.run(self._time, (self._store.keys.stream,))
-        self.offset = number(now) / 1000 - self._clock.wall()
+        self._compare(before, number(now))
         is_cold = self._fresh_at is None
         is_new = await reader.command("HGET", self._store.keys.meta, "epoch") is None
         self._sent.clear()
@@ -287,10 +288,17 @@ class Feed:
                 raise
             if not has_epoch:
                 raise StoreUnavailable("the store has lost its data")
-            took = self._clock.monotonic() - sent
-            self.offset = stamp / 1000 - (wall + took / 2)
+            self._compare(wall, stamp)
             self._table.sweep(self.now_ms())
             await self._sleep(_EVERY)
+
+    def _compare(self, before: float, stamp: int) -> None:
+        """Take over how far the clocks are apart: *stamp* was made by the store between *before* and now.
+
+        What is known already and fits is kept, so that one late answer on a busy machine does not move the time.
+        """
+        earliest, latest = stamp / 1000 - self._clock.wall(), (stamp + 1) / 1000 - before
+        self.offset = min(max(self.offset, earliest), latest)
 
     async def _repeat(self, lost: list[Entry]) -> None:
         """Write again what the stream has lost; other replicas may do the same, and entries merge."""

@@ -83,9 +83,11 @@ class Tokens:
             b"revoked": Invalid("token_revoked", "revoked"),
         }
         self.asked: list[bytes] = []
+        self.judged_at = 0.0
 
     def check(self, token: bytes, now: float) -> Verified | Invalid:
         self.asked.append(token)
+        self.judged_at = now
         if token.startswith(b"forged"):
             return Invalid("token_invalid", "signature")
         return self.known.get(token, Invalid("token_invalid", "malformed"))
@@ -116,6 +118,7 @@ class Feed:
     def __init__(self) -> None:
         self.cold = False
         self.fresh = True
+        self.offset = 0.0
         self.warm = asyncio.Event()
         self._verdict: Refusal | None = None
         self._fault: Exception | None = None

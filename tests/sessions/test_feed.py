@@ -285,6 +285,16 @@ async def test_a_wrong_clock_here_changes_nothing(valkey: Server, one: Replica) 
         await eventually(lambda: skewed.refuses("s2"))
 
 
+async def test_a_late_answer_does_not_move_the_time(one: Replica) -> None:
+    """What is known already and fits between asking and hearing is kept."""
+    now = one.clock.wall()
+    one.feed.offset = 2.0
+    one.feed._compare(now - 10, round((now - 4) * 1000))  # the store's clock is 4 s behind to 6 s ahead
+    assert one.feed.offset == 2.0
+    one.feed._compare(now, round((now + 30) * 1000))
+    assert abs(one.feed.offset - 30) < 5
+
+
 async def test_saying_it_again_writes_nothing(one: Replica) -> None:
     async def length() -> object:
         reply = await one.store.link.command("XRANGE", one.store.keys.stream, "-", "+")
