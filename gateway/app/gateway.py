@@ -194,7 +194,9 @@ class Gateway:
         streams, revoking = self.engine.streams, self.revoking
         self.sight.gauge("gateway_streams", "Open WebSockets and answers under way.", lambda: len(streams))
         ttl, patience = self.config.tokens.access_ttl, max_stale(self.config)
-        return StreamKeeper(streams, revoking.table, revoking.asking.is_live, self.store_clock, every=ttl, patience=patience)
+        return StreamKeeper(
+            streams, revoking.table, revoking.asking.is_live, self.store_clock, every=ttl, patience=patience
+        )
 
     def _tls(self) -> ssl.SSLContext | None:
         self._certificates = certificates = self.model.certificates

@@ -1,5 +1,7 @@
 """Hypothesis drives the store beside the model of its state table: any story, told to both, ends the same.
 
+Stories have clients that refresh at once, answers that are lost on their way, and a store that forgets its last writes.
+
 Time moves in steps of four seconds and no window of the policies ends on one, so the milliseconds that the test itself
 takes never decide.
 """
@@ -12,13 +14,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from gateway.sessions.outcomes import Created, Disabled
+from gateway.errors import StoreUnavailable
+from gateway.sessions.outcomes import Created, Dead, Disabled, Renewed
 from gateway.sessions.store import Policy, connect
 from gateway.tokens.refresh import RefreshToken
 
 from . import model
 from .conftest import PATIENCE, Server
 from .contract import Person
+from .middle import Middle
 
 POLICIES = [
     Policy(absolute=202, idle=50, grace=grace, lost_response_window=lost, accept_ahead=ahead, tombstone=600)
@@ -37,7 +41,9 @@ def machine(server: Server) -> type[RuleBasedStateMachine]:
         def __init__(self) -> None:
             super().__init__()
             self.runner = asyncio.Runner()
-            self.store = connect(server.url, timeout=PATIENCE)
+            self.wire = Middle(server.url)
+            self.runner.run(self.wire.open())
+            self.store = connect(self.wire.url, timeout=PATIENCE)
             self.person = Person(self.store)
             self.user = model.User()
             self.session: model.Session | None = None
@@ -45,6 +51,7 @@ def machine(server: Server) -> type[RuleBasedStateMachine]:
 
         def teardown(self) -> None:
             self.runner.run(self.store.close())
+            self.runner.run(self.wire.close())
             self.runner.close()
 
         @initialize(policy=st.sampled_from(POLICIES), binding=st.sampled_from(["", "thumb"]))
@@ -81,6 +88,50 @@ def machine(server: Server) -> type[RuleBasedStateMachine]:
         def present_the_parent(self) -> None:
             assert self.session is not None
             self.present(self.session.parent - self.session.counter, "same")
+
+        @precondition(lambda self: self.session is not None)
+        @rule(clients=st.integers(2, 6), offset=st.sampled_from([-1, 0, 0, 0, 1]))
+        def present_at_once(self, clients: int, offset: int) -> None:
+            """Several hold the same token; whoever comes first, all together hear what the table says."""
+            assert self.session is not None
+            held = self.session
+            c = max(0, held.counter + offset)
+            policy = self.person.policy
+            expected = [model.refresh(held, self.user, c, self.now, policy, held.binding) for _ in range(clients)]
+
+            async def all_present() -> list[Renewed | Dead]:
+                return await asyncio.gather(*(self.person.present(c, binding=held.binding) for _ in range(clients)))
+
+            outcomes = self.runner.run(all_present())
+            assert sorted(type(outcome).__name__ for outcome in outcomes) == sorted(expected)
+            if policy.grace and expected[0] in {"Rotated", "Coalesced", "Replayed", "Forked", "Healed"}:
+                assert {outcome.counter for outcome in outcomes if isinstance(outcome, Renewed)} == {held.counter}
+
+        @precondition(lambda self: self.session is not None)
+        @rule(offset=st.sampled_from([-1, 0, 0, 0]))
+        def lose_the_answer(self, offset: int) -> None:
+            """The store has done it, and the client never hears of it."""
+            assert self.session is not None
+            c = max(0, self.session.counter + offset)
+            model.refresh(self.session, self.user, c, self.now, self.person.policy, self.session.binding)
+            self.wire.loses = lambda answer: answer.startswith(b"*")  # what a script says
+            with pytest.raises(StoreUnavailable):
+                self.runner.run(self.person.present(c, binding=self.session.binding))
+            self.wire.loses = lambda answer: False
+            self.runner.run(self.store.ping())
+
+        @precondition(lambda self: self.session is not None and self.session.counter > 0)
+        @rule(steps=st.integers(1, 3))
+        def roll_back(self, steps: int) -> None:
+            """A failover to a replica that had not heard of the last rotations."""
+            assert self.session is not None
+            held = self.session
+            held.counter = max(0, held.counter - steps)
+            held.parent, held.is_confirmed = held.counter - 1, False
+            fields = ("n", held.counter, "p", held.parent, "cf", 0)
+            key = self.store.keys.of(self.person.tag).session(self.person.session)
+            if self.runner.run(self.store.link.command("EXISTS", key)):
+                self.runner.run(self.store.link.command("HSET", key, *fields))
 
         @precondition(lambda self: self.session is not None)
         @rule()

@@ -57,7 +57,7 @@ class TestUnderSentinels:
                 assert isinstance(await late.present(0), Rotated)
                 old.kill()
             assert isinstance(await until_it_works(early, 0), Replayed)
-            assert await sentinels.primary() is other
+            await other.until(lambda reply: isinstance(reply, list) and reply[0] == b"master", "ROLE")
             healed = await until_it_works(late, 1)
             assert isinstance(healed, Healed)
             assert healed.counter == 2
