@@ -10,7 +10,7 @@ Sources: RFC 9457 (problem details), RFC 6750 section 3 (bearer challenges), RFC
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 
 class Source(Enum):
@@ -187,6 +187,7 @@ CODES: dict[str, Code] = {
 }
 
 
+@final
 class Refusal(NamedTuple):
     """A request that did not pass: the code, and what the log alone may know."""
 

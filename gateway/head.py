@@ -5,6 +5,7 @@ with nearly every request, so a block that has been read is kept and what was le
 therefore apart from the line. Names are RFC 9110's.
 """
 
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -50,37 +51,55 @@ class Fields:
     rendered in `passed` for the upstream.
     """
 
-    # Most of these are rare: class attributes keep the common block small and quick to make.
-    host: bytes = b""
-    """Host in normal form: lower case, no default port; b"" only for HTTP/1.0 without one."""
-    authorization: bytes | None = None
-    cookie: bytes | None = None
-    length: int = 0
-    """Content-Length; 0 when there is none."""
-    chunked: bool = False
-    expect_continue: bool = False
-    upgrade: bytes | None = None
-    """The Upgrade field, lower case, when Connection names it too."""
-    close: bool = False
-    """The client asks for the connection to be closed after the answer."""
-    forwarded_for: bytes | None = None
-    forwarded_proto: bytes | None = None
-    relayed: bool = False
-    """One of the two is there: who the client is has to be asked anew (`proxy.forwarded`)."""
-    request_id: bytes | None = None
-    named: tuple[bytes, ...] = ()
-    """Lower-case field names that Connection nominated, beside the usual options."""
-    passed: bytes = b""
-    """The fields that go on to the upstream, in order, each ended by CRLF."""
-    credentials: Credentials | None = None
-    """The gate's own note; None until it has looked."""
-    renewal: Renewal | None = None
-    """What a silent refresh gave; only in a copy that is made for one request."""
+    __slots__ = (
+        "authorization",
+        "chunked",
+        "close",
+        "cookie",
+        "credentials",
+        "expect_continue",
+        "forwarded_for",
+        "forwarded_proto",
+        "host",
+        "length",
+        "named",
+        "passed",
+        "relayed",
+        "renewal",
+        "request_id",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.host = b""
+        """Host in normal form: lower case, no default port; b"" only for HTTP/1.0 without one."""
+        self.authorization: bytes | None = None
+        self.cookie: bytes | None = None
+        self.length = 0
+        """Content-Length; 0 when there is none."""
+        self.chunked = False
+        self.expect_continue = False
+        self.upgrade: bytes | None = None
+        """The Upgrade field, lower case, when Connection names it too."""
+        self.close = False
+        """The client asks for the connection to be closed after the answer."""
+        self.forwarded_for: bytes | None = None
+        self.forwarded_proto: bytes | None = None
+        self.relayed = False
+        """One of the two is there: who the client is has to be asked anew (`proxy.forwarded`)."""
+        self.request_id: bytes | None = None
+        self.named: tuple[bytes, ...] = ()
+        """Lower-case field names that Connection nominated, beside the usual options."""
+        self.passed = b""
+        """The fields that go on to the upstream, in order, each ended by CRLF."""
+        self.credentials: Credentials | None = None
+        """The gate's own note; None until it has looked."""
+        self.renewal: Renewal | None = None
+        """What a silent refresh gave; only in a copy that is made for one request."""
 
     def renewed(self, renewal: Renewal) -> "Fields":
         """Return a copy for one request, to be judged by what *renewal* gave."""
-        made = Fields()
-        made.__dict__.update(self.__dict__)
+        made = copy(self)
         made.renewal = renewal
         if renewal.token is not None and self.credentials is not None:
             made.credentials = self.credentials._replace(token=renewal.token, by_cookie=True, cookie_token=None)

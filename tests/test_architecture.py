@@ -100,12 +100,13 @@ def permits_made(source: str) -> int:
 
 
 def _makes_permit(call: ast.Call) -> bool:
-    """Say whether *call* is Permit(…), x.Permit(…), Permit._make(…) or tuple.__new__(Permit, …)."""
+    """Say whether *call* is Permit(…), x.Permit(…), Permit._make(…) or new(Permit, …)."""
     names = {node.id for node in ast.walk(call.func) if isinstance(node, ast.Name)}
     attributes = {node.attr for node in ast.walk(call.func) if isinstance(node, ast.Attribute)}
     if "Permit" in names | attributes:
         return True
-    return "__new__" in attributes and any(isinstance(arg, ast.Name) and arg.id == "Permit" for arg in call.args)
+    asks = names & {"isinstance", "issubclass"}
+    return not asks and any(isinstance(arg, ast.Name) and arg.id == "Permit" for arg in call.args)
 
 
 MODULES = [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -160,7 +161,14 @@ def test_a_planted_forced_door_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["Permit(1, 2)", "gate.Permit(route)", "Permit._make(values)", "tuple.__new__(Permit, values)"]
+    "source",
+    [
+        "Permit(1, 2)",
+        "gate.Permit(route)",
+        "Permit._make(values)",
+        "tuple.__new__(Permit, values)",
+        "new(Permit, values)",
+    ],
 )
 def test_a_planted_permit_is_seen(source: str) -> None:
     assert permits_made(source) == 1

@@ -43,7 +43,7 @@ def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
     return Engine(
         limits=client_limits(config),
         wheel=Wheel(),
-        record=sight.recorder,
+        record=sight.recorder.__call__,  # bound here, once
         wall=clock.wall,
         monotonic=clock.monotonic,
         hosts=HostForms(normal_host),

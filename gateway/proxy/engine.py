@@ -15,6 +15,7 @@ from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import StatusLines
 from gateway.proxy.blocks import Blocks
 from gateway.proxy.names import AnswerKinds, FieldKinds, HostForms
+from gateway.proxy.request import RequestLines
 from gateway.proxy.streams import Streams
 from gateway.proxy.wheel import NEVER, Wheel, ticks
 from gateway.routing.table import Retry, Route, WebSocketOptions
@@ -66,6 +67,8 @@ class Plan:
     retry: Retry
     per_try: int
     """Ticks a try may wait for its first byte while another is allowed."""
+    is_plain: bool
+    """Neither a total time nor one per try: only the wait for the first byte counts until it comes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,20 +92,24 @@ def plans(routes: Iterable[Route], pools: Mapping[str, "Pool"]) -> dict[Route, P
     made = {}
     for route in routes:
         options, timeouts = route.options, route.options.timeouts
+        first_byte = ticks(timeouts.first_byte)
+        total = NEVER if options.stream else ticks(timeouts.total)
+        per_try = min(first_byte, ticks(options.retry.per_try))
         made[route] = Plan(
             name=route.name,
             upstream=route.upstream,
             pool=pools[route.upstream],
             body_limit=options.body_limit,
             connect=timeouts.connect,
-            first_byte=ticks(timeouts.first_byte),
+            first_byte=first_byte,
             idle=ticks(timeouts.idle),
-            total=NEVER if options.stream else ticks(timeouts.total),
+            total=total,
             keep_host=options.host == "keep",
             forward_token=options.forward_token,
             websocket=options.websocket,
             retry=options.retry,
-            per_try=min(ticks(timeouts.first_byte), ticks(options.retry.per_try)),
+            per_try=per_try,
+            is_plain=total == NEVER and per_try == first_byte < NEVER,
         )
     return made
 
@@ -127,6 +134,7 @@ class Engine:
     answer_kinds: AnswerKinds = field(default_factory=AnswerKinds)
     answers: dict[bytes, AnswerHead] = field(default_factory=dict)
     """Heads of answers that have been read, by their bytes; kept by Upstream."""
+    request_lines: RequestLines = field(default_factory=RequestLines)
     status_lines: StatusLines = field(default_factory=StatusLines)
     connections: set["Downstream"] = field(default_factory=set)
     by_address: dict[str, int] = field(default_factory=dict)

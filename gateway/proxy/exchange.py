@@ -40,6 +40,8 @@ MAX_TRIES = 3
 """Connections a request is written to when upstreams keep closing idle ones under it."""
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
+_new = tuple.__new__
+"""Makes a named tuple at a third of the price of calling its class."""
 _EXTENSIONS = b"sec-websocket-extensions"
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 """Methods that say so even when their body is empty (RFC 9110 section 8.6)."""
@@ -48,30 +50,46 @@ _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 class Exchange:
     """One admitted request on its way to an upstream and back."""
 
-    # Class attributes for what most exchanges never touch: an instance is made for every request.
-    up: "Upstream | None" = None
-    target: "Target | None" = None
-    status: int = 0
-    close_after: bool = False
-    """The client's connection ends with this answer."""
-    answered: bool = False
-    """The first byte of the answer has been sent: nothing can be refused any more."""
-    refused_by: tuple[str, ...] = ()
-    """Targets that could not be connected to."""
-    _held: tuple[bytes, ...] = ()
-    _held_size: int = 0
+    # Slots, and the parts of head and permit that are asked for again: a field of a named tuple, or a default in the
+    # class, costs a general look-up each time, and an instance is made for every request.
+    __slots__ = (
+        "_answer_chunked",
+        "_body_bytes",
+        "_body_done",
+        "_down",
+        "_engine",
+        "_first_byte_at",
+        "_goes_on",
+        "_held",
+        "_held_size",
+        "_out",
+        "_request_id",
+        "_retries",
+        "_sent_at",
+        "_size_out",
+        "_started",
+        "_total_at",
+        "_tried",
+        "answered",
+        "close_after",
+        "due",
+        "fields",
+        "head",
+        "method",
+        "peer",
+        "permit",
+        "plan",
+        "refused_by",
+        "status",
+        "target",
+        "up",
+        "verified",
+    )
+
     _out: list[bytes]
-    _body_bytes: int = 0
-    _size_out: int = 0
-    _body_done: bool = True
-    _answer_chunked: bool = False
-    _first_byte_at: float = 0.0
-    _total_at: int = NEVER
-    _tried: int = 0
-    _retries: int = 0
-    _goes_on: bool = False
-    """The answer did not come whole and is entered in the streams of its session."""
-    due: float = NEVER
+    """What has been gathered of the answer; from its head on."""
+    due: float
+    """Of an answer that goes on (see `Streams`)."""
 
     def __init__(self, engine: Engine, down: "Downstream", head: RequestHead, permit: Permit, plan: Plan) -> None:
         self._engine = engine
@@ -79,24 +97,45 @@ class Exchange:
         self.head = head
         self.permit = permit
         self.plan = plan
+        self.method, _, _, self.fields, self.peer = head
+        self.verified = permit.verified
+        self.up: Upstream | None = None
+        self.target: Target | None = None
+        self.status = 0
+        self.answered = False
+        """The first byte of the answer has been sent: nothing can be refused any more."""
+        self.refused_by: tuple[str, ...] = ()
+        """Targets that could not be connected to."""
+        self._held: tuple[bytes, ...] = ()
+        self._held_size = 0
+        self._body_bytes = 0
+        self._size_out = 0
+        self._answer_chunked = False
+        self._first_byte_at = 0.0
+        self._total_at = NEVER
+        self._tried = 0
+        self._retries = 0
+        self._goes_on = False
+        """The answer did not come whole and is entered in the streams of its session."""
         self._request_id = next(engine.request_ids)
         self._sent_at = self._started = engine.monotonic()
         plan.pool.retries.requests += 1  # here, since it is one request however often it is tried
-        fields = head.fields
-        if fields.close:
-            self.close_after = True
-        if fields.length or fields.chunked:
-            self._body_done = False
+        fields = self.fields
+        self.close_after = fields.close
+        """The client's connection ends with this answer."""
+        self._body_done = not (fields.length or fields.chunked)
 
     # --- (1) start ---
 
     def start(self) -> None:
-        plan = self.plan
-        wheel = self._engine.wheel
-        if plan.total < NEVER and self._total_at == NEVER:
-            self._total_at = wheel.now + plan.total
-        down = self._down
-        down.deadline = deadline = self._next_deadline()
+        plan, down, wheel = self.plan, self._down, self._engine.wheel
+        if plan.is_plain and self._body_done:
+            deadline = wheel.now + plan.first_byte
+        else:
+            if plan.total < NEVER and self._total_at == NEVER:
+                self._total_at = wheel.now + plan.total
+            deadline = self._next_deadline()
+        down.deadline = deadline
         if deadline < down.bucket:
             wheel.watch(down, deadline)
         plan.pool.take(self)
@@ -142,23 +181,22 @@ class Exchange:
         self.fail(refusal)
 
     def _request_head(self, up: "Upstream") -> bytes:
-        head, permit, plan = self.head, self.permit, self.plan
-        fields, target = head.fields, up.target
+        plan, method, fields, target, verified = self.plan, self.method, self.fields, up.target, self.verified
+        _, _, path, _, _, cookie, shake = self.permit
         extra = b""
         if target.builtin:
             # The built-in application alone sees credentials; facts reach it beside the connection, not in headers.
-            up.introduce(self._request_id.decode("ascii"), head.peer)
+            up.introduce(self._request_id.decode("ascii"), self.peer)
             if fields.authorization is not None:
                 extra = b"Authorization: " + fields.authorization + b"\r\n"
             if fields.cookie is not None:
                 extra += b"Cookie: " + fields.cookie + b"\r\n"
         else:
-            if permit.cookie:
-                extra = b"Cookie: " + permit.cookie + b"\r\n"
+            if cookie:
+                extra = b"Cookie: " + cookie + b"\r\n"
             if plan.forward_token and fields.authorization is not None:
                 extra += b"Authorization: " + fields.authorization + b"\r\n"
         passed = fields.passed
-        shake = permit.handshake
         if shake is not None:
             extra += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
             if shake.token is not None:
@@ -169,22 +207,22 @@ class Exchange:
             passed = without_protocols(passed)  # no WebSocket is spoken here, but the offer may hold a token
         if fields.chunked:
             framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
-        elif fields.length or head.method in _WITH_BODY:
+        elif fields.length or method in _WITH_BODY:
             framing = b"\r\nContent-Length: %d\r\n\r\n" % fields.length
         else:
             framing = b"\r\n\r\n"
         return b"".join(
             (
-                head.method,
+                method,
                 b" ",
                 target.prefix,
-                permit.path,
+                path,
                 b" HTTP/1.1\r\nHost: ",
                 fields.host if plan.keep_host and fields.host else target.host,
                 b"\r\n",
                 passed,
                 extra,
-                b"" if permit.verified is None else permit.verified.head,
+                b"" if verified is None else verified.head,
                 self._down.forwarded_lines,
                 b"X-Request-Id: ",
                 self._request_id,
@@ -211,7 +249,7 @@ class Exchange:
         if self._body_bytes > (self.plan.body_limit if limit is None else limit):
             self.fail(refuse("body_too_large", "bytes"))
             return
-        if self.head.fields.chunked:
+        if self.fields.chunked:
             framed: list[bytes] = []
             for piece in pieces:
                 if piece:
@@ -255,7 +293,7 @@ class Exchange:
     @property
     def no_body(self) -> bool:
         """The answer has no body whatever its fields say (RFC 9110 section 9.3.2)."""
-        return self.head.method == b"HEAD"
+        return self.method == b"HEAD"
 
     def answer_whole(self, head: AnswerHead, body: bytes, up: "Upstream", *, reusable: bool) -> None:
         """Take an answer that came in one piece and whose end is known: the way nearly every answer goes."""
@@ -319,7 +357,7 @@ class Exchange:
             # A browser that offered subprotocols wants one chosen; the token itself is never said back.
             answer += b"Sec-WebSocket-Protocol: bearer\r\n"
         # An extension is agreed on when one side has offered it and the other has taken it (RFC 6455 section 9.1).
-        offered = self.head.fields.field(_EXTENSIONS) or b""
+        offered = self.fields.field(_EXTENSIONS) or b""
         taken = b",".join(fields.get(_EXTENSIONS, []))
         rsv1 = b"permessage-deflate" in offered and b"permessage-deflate" in taken
         down = self._down
@@ -370,7 +408,7 @@ class Exchange:
     def goes_on(self) -> None:
         """The answer's end has not come with its beginning: from now on it ends with the session, if it has one."""
         self._touch()
-        owner = self.permit.verified
+        owner = self.verified
         if owner is None:
             return
         streams = self._engine.streams
@@ -382,7 +420,7 @@ class Exchange:
     @property
     def owner(self) -> Verified | None:
         """Whose request it is."""
-        return self.permit.verified
+        return self.verified
 
     def end_session(self) -> None:
         """Cut the answer: its owner's session is over. Nothing is injected, and no clean end either."""
@@ -488,8 +526,8 @@ class Exchange:
 
     def _is_repeatable(self) -> bool:
         """Only what can be sent again whole, and means the same when sent twice (RFC 9110 section 9.2.2)."""
-        fields = self.head.fields
-        return self.head.method in IDEMPOTENT and not (fields.length or fields.chunked)
+        fields = self.fields
+        return self.method in IDEMPOTENT and not (fields.length or fields.chunked)
 
     def expire(self, now: int) -> None:
         """The exchange's own deadline: a try's, first byte, idle or total."""
@@ -523,7 +561,7 @@ class Exchange:
         self.status = refusal.status
         oauth = self.head.target.startswith(self._engine.snapshot.base_path + b"/")
         close = self.close_after or not self._body_done or self._engine.draining
-        renewal = self.head.fields.renewal
+        renewal = self.fields.renewal
         lines = b"" if renewal is None else renewal.lines
         answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body, lines=lines)
         self._size_out = len(answer)
@@ -549,15 +587,13 @@ class Exchange:
             self.plan.pool.forget(self)
 
     def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
-        engine, permit, head, plan = self._engine, self.permit, self.head, self.plan
+        engine, plan = self._engine, self.plan
         if self._goes_on:
             engine.streams.discard(self)
         now = engine.monotonic()
-        verified = permit.verified
-        target = self.target
-        # `tuple.__new__` makes the same Record at a third of the price of calling the class.
+        verified, target = self.verified, self.target
         engine.record(
-            tuple.__new__(
+            _new(
                 Record,
                 (
                     engine.wall(),
@@ -566,15 +602,15 @@ class Exchange:
                     self._size_out,
                     now - self._started,
                     self._first_byte_at - self._sent_at if self._first_byte_at else 0.0,
-                    head.peer.address,
-                    head.method,
-                    head.fields.host,
-                    permit.log_path,
+                    self.peer[0],
+                    self.method,
+                    self.fields.host,
+                    self.permit[3],
                     self.status,
                     plan.name,
                     plan.upstream,
                     "" if target is None else target.name,
-                    verified.identity.subject if verified is not None else subject,
+                    verified.identity[0] if verified is not None else subject,
                     code,
                     reason,
                 ),
@@ -590,6 +626,8 @@ class Exchange:
 class RenewedExchange(Exchange):
     """An exchange whose answer brings the cookies that a silent refresh has made, whatever the answer is."""
 
+    __slots__ = ()
+
     def answer_whole(self, head: AnswerHead, body: bytes, up: "Upstream", *, reusable: bool) -> None:
         super().answer_whole(self._carrying(head), body, up, reusable=reusable)
 
@@ -597,6 +635,6 @@ class RenewedExchange(Exchange):
         super().answer(self._carrying(head))
 
     def _carrying(self, head: AnswerHead) -> AnswerHead:
-        renewal = self.head.fields.renewal
+        renewal = self.fields.renewal
         assert renewal is not None
         return head._replace(rendered=carrying(head.rendered, renewal.lines))

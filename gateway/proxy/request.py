@@ -35,6 +35,28 @@ MAX_OPTIONS = 64
 _OPTION = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
+# The parser would accept a missing version, HTTP/2.0 and RTSP; this table does not.
+_VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
+_METHOD = re.compile(rb"[A-Z][A-Z-]{0,19}")
+_REMEMBERED = 4096
+_MEMORABLE = 256
+"""Bytes of a request line worth remembering; longer ones are read anew each time."""
+
+
+class RequestLines(dict[bytes, tuple[bytes, bytes, int] | None]):
+    """(method, target, minor version) by request line; None when it is not one of HTTP/1.x. Fills itself, bounded."""
+
+    def __missing__(self, line: bytes) -> tuple[bytes, bytes, int] | None:
+        parts = line.split(b" ")
+        minor = _VERSIONS.get(parts[2]) if len(parts) == 3 else None
+        known = None if minor is None or _METHOD.fullmatch(parts[0]) is None else (parts[0], parts[1], minor)
+        if len(line) <= _MEMORABLE:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[line] = known
+        return known
+
+
 def read_fields(
     pairs: Iterable[tuple[bytes, bytes]], minor: int, kinds: FieldKinds, hosts: HostForms
 ) -> Fields | Refusal:

@@ -204,7 +204,7 @@ class Upstream(asyncio.Protocol):
                 if head is None:
                     self._protocol_error(exchange, "head")
                     return
-            status = head.status
+            status = head[0]
             if status >= 200:
                 break
             if status == 101:
@@ -256,7 +256,7 @@ class Upstream(asyncio.Protocol):
         status, length, chunked, close, _, _ = head
         if status >= 400 and exchange.plan.retry.when and exchange.retry_instead(head, self):
             return
-        if length == len(rest) and status not in BODILESS and not exchange.no_body:
+        if length == len(rest) and exchange.method != b"HEAD" and status not in BODILESS:
             exchange.answer_whole(head, rest, self, reusable=not (close or self.lost))
             return
         exchange.answer(head)

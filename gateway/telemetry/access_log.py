@@ -15,7 +15,7 @@ class JsonLines:
     """
 
     def __init__(self) -> None:
-        self._second = -1
+        self._millisecond = -1
         self._stamp = b""
         self._encode = msgspec.json.Encoder().encode
 
@@ -38,16 +38,16 @@ class JsonLines:
 
     def line(self, record: Record, common: bytes) -> bytes:
         at, request_id, bytes_in, bytes_out, seconds, up = record[:6]
-        second = int(at)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        millisecond = int(at * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            self._stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03d}Z".encode()
         return (
-            b'{"ts":"%b.%03dZ","msg":"access","request_id":"%b","bytes_in":%d,"bytes_out":%d,'
+            b'{"ts":"%b","msg":"access","request_id":"%b","bytes_in":%d,"bytes_out":%d,'
             b'"duration_ms":%.3f,"upstream_ms":%.3f,"overhead_ms":%.3f,%b'
         ) % (
             self._stamp,
-            (at - second) * 1000,
             request_id,
             bytes_in,
             bytes_out,

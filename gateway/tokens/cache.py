@@ -9,7 +9,7 @@ is not asked for again until the next turn is gone. A hit in the young generatio
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, final
 
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.verify import Identity, Invalid
@@ -44,10 +44,11 @@ class Judge(Protocol):
         ...
 
 
+@final
 class Verified:
     """A verified token: who it speaks for, and the header lines that say so to the upstream."""
 
-    __slots__ = ("epoch", "expires", "generation", "head", "identity")
+    __slots__ = ("epoch", "expires", "generation", "head", "identity", "passes")
 
     def __init__(self, identity: Identity, head: bytes, epoch: int, expires: float, generation: int) -> None:
         self.identity = identity
@@ -58,6 +59,8 @@ class Verified:
         """Unix time from which the token is over, leeway included."""
         self.generation = generation
         """The generation of the key ring that verified it."""
+        self.passes: object = None
+        """The last rule that its owner passed: neither ever changes, so neither does that."""
 
 
 class VerifiedTokens:
