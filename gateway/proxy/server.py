@@ -105,8 +105,14 @@ class Server:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK, self._turn)
         wheel = self._engine.wheel
-        wheel.turn()
+        wheel.advance()
+        self._expire()
         self._flush()
         if wheel.now % _SWEEP == 0:
             for pool in self._pools():
                 pool.sweep()
+
+    def _expire(self) -> None:
+        """End what is due, a few at a time: requests that come meanwhile are served in between."""
+        if self._engine.wheel.expire():
+            asyncio.get_running_loop().call_soon(self._expire)

@@ -6,11 +6,16 @@ deadline later, which happens with every request, costs nothing.
 """
 
 import math
+from collections import deque
 from typing import Protocol
 
 TICK = 0.25
 """Seconds per tick: the coarseness of every timeout of a connection."""
 NEVER = 1 << 62
+EXPIRING = 8
+"""What an expiry costs (a refusal, a record, a close), in moves to a later tick."""
+EFFORT = 4 * EXPIRING
+"""What `expire` does in one go: below half a millisecond."""
 
 
 class Watched(Protocol):
@@ -33,11 +38,16 @@ def ticks(seconds: float | None) -> int:
 
 
 class Wheel:
-    """Buckets of watched things by tick; `turn` is to be called once per TICK."""
+    """Buckets of watched things by tick.
+
+    `advance` is to be called once per TICK, and `expire` after it until nothing is due any more, with requests served
+    in between: thousands of slow clients may be due in one tick.
+    """
 
     def __init__(self) -> None:
         self.now = 0
         self._buckets: dict[int, set[Watched]] = {}
+        self._due: deque[Watched] = deque()
 
     def watch(self, thing: Watched, deadline: int) -> None:
         """Let *thing* expire at tick *deadline* (replacing its earlier deadline)."""
@@ -54,17 +64,32 @@ class Wheel:
         thing.bucket = NEVER
 
     def turn(self) -> None:
-        """Advance one tick and expire what is due."""
-        self.now = now = self.now + 1
-        for thing in self._buckets.pop(now, ()):
-            if thing.bucket != now:
-                continue  # it has been put into an earlier bucket since
+        """Advance one tick and expire all that is due."""
+        self.advance()
+        while self.expire():
+            pass
+
+    def advance(self) -> None:
+        """Begin the next tick."""
+        self.now += 1
+        self._due.extend(self._buckets.pop(self.now, ()))
+
+    def expire(self) -> bool:
+        """Expire some of what is due; return whether there is more."""
+        now, due, left = self.now, self._due, EFFORT
+        while due and left > 0:
+            thing = due.popleft()
+            if thing.bucket > now:
+                continue  # it has been put elsewhere since
             thing.bucket = NEVER
             if thing.deadline <= now:
                 thing.deadline = NEVER
                 thing.expire()
+                left -= EXPIRING
             elif thing.deadline < NEVER:
                 self._put(thing, thing.deadline)
+                left -= 1
+        return bool(due)
 
     def _put(self, thing: Watched, tick: int) -> None:
         if thing.bucket < NEVER:

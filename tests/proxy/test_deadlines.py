@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.proxy.engine import Limits
-from gateway.proxy.wheel import NEVER, TICK, Wheel, ticks
+from gateway.proxy.wheel import EFFORT, EXPIRING, NEVER, TICK, Wheel, ticks
 from gateway.routing.table import Retry, RouteOptions, Timeouts
 from tests.proxy.harness import OK, House, chunked, get, house, post, route, settle, until
 
@@ -479,3 +479,36 @@ def test_one_may_forget_another_in_the_same_turn() -> None:
 )
 def test_no_deadline_comes_early_though_the_running_tick_is_nearly_over(seconds: float | None, expected: int) -> None:
     assert ticks(seconds) == expected
+
+
+def test_many_that_are_due_at_once_are_ended_a_few_at_a_time() -> None:
+    wheel = Wheel()
+    things = [Thing() for _ in range(100)]
+    for thing in things:
+        wheel.watch(thing, 1)
+    wheel.advance()
+    pending = len(things)
+    while wheel.expire():
+        left = sum(not thing.expired for thing in things)
+        assert pending - EFFORT // EXPIRING <= left < pending
+        pending = left
+    assert all(len(thing.expired) == 1 for thing in things)
+
+
+def test_what_happens_while_others_are_ended_counts() -> None:
+    wheel = Wheel()
+    things = [Thing() for _ in range(40)]
+    for thing in things:
+        wheel.watch(thing, 1)
+    wheel.advance()
+    assert wheel.expire()
+    forgotten, moved, *others = [thing for thing in things if not thing.expired]
+    wheel.forget(forgotten)
+    moved.deadline = 7  # by a request that came meanwhile
+    while wheel.expire():
+        pass
+    assert (forgotten.expired, moved.expired) == ([], [])
+    assert all(thing.expired for thing in others)
+    moved.wheel = wheel
+    turned(wheel, 10)
+    assert (forgotten.expired, moved.expired) == ([], [7])
