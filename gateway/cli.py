@@ -3,7 +3,6 @@
 Exit status: 0 done, 1 failed (the message says what and where), 2 wrong usage.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -33,35 +32,11 @@ def run(path: Path, demo: bool) -> None:
 
 
 @cli.command()
-@CONFIG
-def check(path: Path) -> None:
-    """Read the configuration as `run` would and list every fault."""
-
-    def work() -> None:
-        from gateway.config.cautions import cautions
-        from gateway.config.load import load
-        from gateway.config.routes import route_table
-        from gateway.config.users import load_users
-
-        config = load(path, os.environ)
-        route_table(config)
-        users = load_users(config.login.verify.file, config) if config.login else {}
-        for caution in cautions(config, users):
-            click.echo(click.style(f"caution: {caution}", fg="yellow"), err=True)
-        click.echo(f"OK  {path}: {len(config.routes)} routes, {len(config.upstreams)} upstreams")
-
-    _guarded(work)
-
-
-@cli.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     from gateway.config.schema import schema as made
 
     click.echo(made(), nl=False)
-
-
-cli.add_command(verb("reload", "Have the running gateway take up the configuration."))
 
 
 @cli.command()
@@ -96,5 +71,17 @@ def hash_password(password_stdin: bool) -> None:
     _guarded(work)
 
 
+for _name, _words in (
+    ("check", "List every fault of the configuration, and what deserves a second look."),
+    ("routes", "Show every route, the most specific first."),
+    ("matrix", "Show which role gets through where."),
+    ("explain", "Say what the gateway would answer to a request, and why."),
+    ("test", "Run the expectations under `tests:` of the file."),
+    ("init", "Write a first configuration."),
+    ("reload", "Have the running gateway take up the configuration."),
+    ("completion", "Print what a shell needs to complete verbs and options."),
+):
+    cli.add_command(verb(_name, _words))
+cli.add_command(verbs("config", "Show what a configuration amounts to."))
 cli.add_command(verbs("keys", "List, make and turn the keys that tokens are signed with."))
 cli.add_command(verbs("token", "Explain, verify and make access tokens."))

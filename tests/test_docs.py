@@ -131,6 +131,7 @@ def _supply(folder: Path, text: str) -> str:
         target = folder / name.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("users: {}\n" if name.endswith(".yaml") else secrets.token_hex(32))
+        target.chmod(0o600)
         assert key != "file" or name.endswith((".yaml", ".pem")), f"what is {name}?"
         if name.startswith("/"):
             text = re.sub(rf"(?<=[\s:]){re.escape(name)}(?=[\s,}}])", str(target), text)
@@ -162,17 +163,22 @@ def test_every_configuration_passes_the_check_without_a_caution(block: Block, tm
             f"version: 1\nlogin: {{verify: {{file: users.yaml}}}}\nroles: {{{', '.join(f'{r}: {{}}' for r in roles)}}}"
         )
     else:
-        text = _supply(tmp_path, block.code if _is_whole(block.code) else f"version: 1\n{block.code}")
+        text = block.code if _is_whole(block.code) else f"version: 1\n{block.code}"
+        if not _is_whole(text) or not {"login", "trusted_issuers"} & yaml.safe_load(text).keys():
+            text += "\nlogin: {verify: {file: users.yaml}}\n"  # a part of a file, and somebody can log in by the rest
+        text = _supply(tmp_path, text)
         data = yaml.safe_load(text)
         if "login" in data:
-            _give_a_user(tmp_path / data["login"]["verify"]["file"])
+            _give_a_user(tmp_path / data["login"]["verify"]["file"], data.get("roles", {}))
     status, said = checked(tmp_path, text)
     assert (status, "caution" in said) == (0, False), said
 
 
-def _give_a_user(path: Path) -> None:
-    example = next(block.code for block in all_blocks("yaml") if _is_users(block.code))
-    path.write_text(example)
+def _give_a_user(path: Path, roles: Mapping[str, object]) -> None:
+    """Write the users file of the pages, with somebody who has every one of *roles*."""
+    example = yaml.safe_load(next(block.code for block in all_blocks("yaml") if _is_users(block.code)))
+    user = next(iter(example["users"].values())) | {"roles": list(roles)}
+    path.write_text(yaml.safe_dump({"users": {"ana": user}}))
 
 
 def test_the_cookbook_is_complete() -> None:

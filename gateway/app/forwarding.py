@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.app.sight import Sight
 from gateway.clock import Clock
-from gateway.config.models import Config
+from gateway.config.models import IDENTITY_HEADERS, Config
 from gateway.config.upstreams import UpstreamConfig, Url
 from gateway.errors import ConfigError
 from gateway.gate import Gate
@@ -58,7 +58,7 @@ def snapshot(
     return Snapshot(
         gate=gate,
         plans=plans(routes.routes, made),
-        kinds=FieldKinds(name.encode() for name in config.effective.identity_headers),
+        kinds=FieldKinds(name.encode() for name in {*config.effective.identity_headers, *IDENTITY_HEADERS}),
         base_path=(config.login.base_path if config.login else "/auth").encode(),
         trusted_proxies=tuple(config.server.trusted_proxies),
         clearing=clearing,

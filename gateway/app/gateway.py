@@ -23,7 +23,7 @@ from gateway.app import issuers
 from gateway.app.files import ADDRESS_FILE, master_secret, prepare
 from gateway.app.forwarding import PoolGauges, client_limits, engine
 from gateway.app.keys import Keys
-from gateway.app.model import modelled
+from gateway.app.model import Model, modelled
 from gateway.app.reloading import LOOK, Kept, Outcome, Reloaded, Reloads, Unchanged, Watch, as_answer, changes, reread
 from gateway.app.serving import Lasting, Serving, serving
 from gateway.app.sessions import max_stale, retention, revoking
@@ -34,6 +34,7 @@ from gateway.app.trust import Trust
 from gateway.clock import Clock, ShiftedClock, SystemClock
 from gateway.config.cautions import cautions
 from gateway.config.effective import Effective, data_dir
+from gateway.config.lint import lint
 from gateway.config.models import Config
 from gateway.endpoints.admin import LOOPBACK_NAMES, AdminServices, admin
 from gateway.endpoints.application import require_compiled_parser
@@ -82,7 +83,7 @@ class Gateway:
         self.sight.gauge("gateway_password_hash_queue", waiting, lambda: self.pool.waiting)
         for warning in self.ring.warnings:
             self.sight.events.warning("keys", {"warning": warning})
-        self._caution(cautions(config, model.records))
+        self._caution(model)
         self.embedded: EmbeddedStore | None = None
         self.port = 0
         self.admin_port = 0
@@ -103,9 +104,12 @@ class Gateway:
     def effective(self) -> Effective:
         return self.model.effective
 
-    def _caution(self, sentences: Iterable[str]) -> None:
-        for caution in sentences:
+    def _caution(self, model: Model) -> None:
+        for caution in cautions(model.config, model.records):
             self.sight.events.warning("caution", {"caution": caution})
+        for found in lint(model.config, model.records):
+            place = f"{found.source.name}:{found.line}: {found.where}"
+            self.sight.events.warning("caution", {"caution": f"{place}: {found.reason}; {found.hint}"})
 
     # --- start ---
 
@@ -273,7 +277,7 @@ class Gateway:
         except ConfigError as error:
             return Kept(found, str(error))
         await self._take_up(made)
-        self._caution(cautions(model.config, model.records))
+        self._caution(model)
         return Reloaded(model.digests, tuple(changes(before, model)))
 
     async def _take_up(self, made: Serving) -> None:
@@ -299,6 +303,9 @@ class Gateway:
     def _left(self, leaving: "asyncio.Task[None]") -> None:
         self._leaving.discard(leaving)
         self._gauges.forget_done()
+        # A model is full of circles, and the collector, which is told to be rare, would let many of them gather. What
+        # lived at the start is frozen, so this takes a few milliseconds.
+        gc.collect()
         if not leaving.cancelled() and (error := leaving.exception()) is not None:
             self.sight.report("reload", error)
 

@@ -21,7 +21,7 @@ def fetcher(
 ) -> KeyFetcher:
     """Return what keeps the keys of *issuer* fresh once it is started; *renew* ends cached verifications."""
     return KeyFetcher(
-        _place(issuer.name, written),
+        place(issuer.name, written),
         issuer.keys,
         outbound,
         monotonic=clock.monotonic,
@@ -39,7 +39,7 @@ def gauge(sight: Sight, current: Callable[[], Iterable[KeyFetcher]]) -> None:
     sight.gauge("gateway_jwks_failing", "Issuers whose keys could not be fetched.", failing)
 
 
-def _place(name: str, written: TrustedIssuerConfig) -> Place:
+def place(name: str, written: TrustedIssuerConfig) -> Place:
     return Place(
         name=name,
         issuer=written.issuer,

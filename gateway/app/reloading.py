@@ -10,10 +10,10 @@ from types import TracebackType
 from gateway.app.model import Digests, Model, digests_of, modelled
 from gateway.app.sight import Sight
 from gateway.clock import Clock
+from gateway.config.faults import FaultyFile
 from gateway.config.fixed import fixed_changes
 from gateway.config.leaves import difference
 from gateway.config.load import load
-from gateway.errors import ConfigError
 from gateway.presence import Answer
 
 LOOK = 1.0
@@ -82,7 +82,7 @@ def reread(path: Path, environ: Mapping[str, str], before: Model, found: dict[Pa
     for loc, reason in fixed_changes(before.config, model.config):
         document.fault(loc, reason, "restart the gateway for it, or put the old value back", at_key=True)
     if document.faults:
-        raise ConfigError(document.report())
+        raise FaultyFile(document.faults)
     return model
 
 

@@ -33,7 +33,7 @@ def token() -> None:
 @_TOKEN
 def decode(text: str) -> None:
     """Say what a token states and what is wrong with its form. Believes nothing: the signature is not checked."""
-    raw = _read(text)
+    raw = read_token(text)
     explanation = explain(raw)
     for line in lines(explanation, time.time()):
         click.echo(line)
@@ -51,9 +51,9 @@ def verify(path: Path, text: str) -> None:
     """Say whether a token would be accepted, and if not, why. Revocations are not asked."""
 
     def work() -> None:
-        raw = _read(text)
+        raw = read_token(text)
         found = house(path)
-        verifier = _verifier(found)
+        verifier = verifier_of(found)
         now = time.time()
         explanation = explain(raw, found.config.server.limits.token)
         for line in lines(explanation, now):
@@ -127,11 +127,12 @@ def mint(
     guarded(work)
 
 
-def _read(text: str) -> bytes:
+def read_token(text: str) -> bytes:
+    """Return the token *text*, or that on standard input for a dash."""
     return sys.stdin.buffer.read(1 << 20).strip() if text == "-" else text.encode("utf-8", "surrogateescape")
 
 
-def _verifier(found: House) -> Verifiers:
+def verifier_of(found: House) -> Verifiers:
     """Return what judges as the gateway does; of trusted issuers it has the keys that come from files."""
     tokens, derived = found.config.tokens, found.config.effective
     own = Verifier(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
-from gateway.config.faults import Fault, Source, Wrong, report
+from gateway.config.faults import Fault, Source, Wrong
 from gateway.config.syntax import explained
 from gateway.errors import ConfigError
 
@@ -50,6 +50,8 @@ class Document:
         """Values that came from somewhere else, with its name; they have no place in the file."""
         self.places: dict[Loc, Place] = {}
         self.faults: list[Fault] = []
+        self.filled_in: set[Loc] = set()
+        """Values with `${…}` in them."""
         self.files: set[Path] = set()
         """Everything that was read for it, also what could not be."""
 
@@ -66,15 +68,15 @@ class Document:
         place = self.places.get(self.known(loc))
         return place.value.line if place else 1
 
-    def report(self) -> str:
-        """Return all faults as one text."""
-        return report(self.faults)
-
     def fault(self, loc: Loc, reason: str, hint: str = "", *, at_key: bool = False) -> None:
         """Note what is wrong at *loc*, or with its key."""
+        self.faults.append(self.fault_at(loc, reason, hint, at_key=at_key))
+
+    def fault_at(self, loc: Loc, reason: str, hint: str = "", *, at_key: bool = False) -> Fault:
+        """Return what is to be said about *loc*, or about its key, with its place."""
         place = self.places.get(self.known(loc))
         mark = Mark(0, 0) if place is None else place.key if at_key else place.value
-        self.faults.append(Fault(self.source, *mark, dotted(loc), reason, hint))
+        return Fault(self.source, *mark, dotted(loc), reason, hint)
 
 
 def dotted(loc: Loc) -> str:
@@ -232,6 +234,7 @@ class _Builder:
 
     def _scalar(self, text: str, loc: Loc, *, plain: bool) -> object:
         if "$" in text:
+            self._document.filled_in.add(loc)
             try:
                 return self._expand(text)
             except Wrong as wrong:

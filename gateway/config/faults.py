@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from gateway.errors import ConfigError
+
 
 class Wrong(ValueError):
     """A value that cannot be used: the reason and, where one can be guessed, the remedy."""
@@ -51,8 +53,21 @@ class Fault(NamedTuple):
 
 def report(faults: Iterable[Fault]) -> str:
     """Return all *faults* as one text, in the order of the files' lines and each of them once."""
+    return "\n".join(map(str, in_order(faults)))
+
+
+def in_order(faults: Iterable[Fault]) -> list[Fault]:
+    """Return *faults* in the order of the files' lines, each of them once."""
     ordered = sorted(faults, key=lambda fault: (fault.source.name, fault.line, fault.column))
-    return "\n".join(dict.fromkeys(map(str, ordered)))
+    return list({str(fault): fault for fault in ordered}.values())
+
+
+class FaultyFile(ConfigError):
+    """A file that cannot be used, with every fault; as text, their report."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = in_order(faults)
+        super().__init__(report(self.faults))
 
 
 _SECRET = re.compile(

@@ -27,14 +27,15 @@ class Leaf(NamedTuple):
 
 def leaves(config: BaseModel) -> Iterator[Leaf]:
     """Yield every value of *config* that has no further keys, in the order of the model."""
-    yield from _leaves(config, config.model_dump(mode="json"), (), default=False)
+    yield from _leaves(config, config.model_dump(mode="json", by_alias=True), (), default=False)
 
 
 def _leaves(value: Any, shown: Any, loc: Loc, *, default: bool) -> Iterator[Leaf]:
     if isinstance(value, BaseModel):
-        for key in type(value).model_fields:
-            is_default = default or key not in value.model_fields_set
-            yield from _leaves(getattr(value, key), shown[key], (*loc, key), default=is_default)
+        for name, field in type(value).model_fields.items():
+            is_default = default or name not in value.model_fields_set
+            key = field.alias or name
+            yield from _leaves(getattr(value, name), shown[key], (*loc, key), default=is_default)
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _leaves(item, shown[str(key)], (*loc, str(key)), default=default)

@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from gateway.config import checks
 from gateway.config.document import BROKEN, Document, Loc, contents, read
 from gateway.config.explain import note_all
-from gateway.config.faults import Wrong, report
+from gateway.config.faults import FaultyFile, Wrong
 from gateway.config.interpolation import expander, file_bytes
 from gateway.config.models import Config
 from gateway.config.users import user_faults
 from gateway.config.values import Secret
-from gateway.errors import ConfigError
 from gateway.tokens.weak import weakness
 
 # What the environment gives when the file is silent. No more: Kubernetes sets names like GATEWAY_PORT itself.
@@ -64,7 +63,7 @@ def load(path: Path, environ: Mapping[str, str], seen: set[Path] | None = None) 
         checks.check(draft)
         faults = [*document.faults, *user_faults(draft)]
     if faults or config is None:
-        raise ConfigError(report(faults))
+        raise FaultyFile(faults)
     return config.written(document)
 
 

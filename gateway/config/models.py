@@ -11,6 +11,7 @@ from gateway.config.clients import ClientConfig, client_name
 from gateway.config.document import Document
 from gateway.config.effective import Effective, effective
 from gateway.config.entries import DefaultsConfig, RouteConfig
+from gateway.config.expectations import ExpectationConfig
 from gateway.config.faults import Wrong
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.model import ListOf, Model, paths_in
@@ -24,6 +25,11 @@ def _version(value: object) -> object:
     if value in (1, "1") and value is not True:
         return 1
     raise Wrong("this gateway reads version 1", "write version: 1")
+
+
+IDENTITY_HEADERS = {"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"}
+"""What services are told when the file says nothing else. Services that were written for these read them in any case,
+so a client can send none of them whatever the file says."""
 
 
 class Config(Model):
@@ -40,8 +46,8 @@ class Config(Model):
     """Identity providers whose tokens count beside our own."""
     identity_headers: Mapping[
         Annotated[Text, AfterValidator(names.header_name)], Annotated[Text, AfterValidator(names.header_value)]
-    ] = Field(default_factory=lambda: {"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"})
-    """Header to the claim it carries; clients' own copies are removed on every route."""
+    ] = Field(default_factory=lambda: dict(IDENTITY_HEADERS))
+    """Header to the claim it carries; clients' own copies, and of the usual three, are removed on every route."""
     roles: Mapping[Annotated[Text, AfterValidator(names.role_name)], RoleConfig] = Field(default_factory=dict)
     """Every role that is used anywhere."""
     upstreams: Mapping[Annotated[Text, AfterValidator(names.upstream_name)], UpstreamEntry] = Field(
@@ -54,6 +60,8 @@ class Config(Model):
     pages: Pages = Field(default_factory=PagesConfig)
     """The gateway's own pages, for people; false for none."""
     telemetry: TelemetryConfig = TelemetryConfig()
+    tests: ListOf[ExpectationConfig] = ()
+    """What `gateway test` holds the routes against."""
 
     _document: Document | None = PrivateAttr(None)
 

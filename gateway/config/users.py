@@ -13,7 +13,7 @@ from gateway.config.checks import Draft, unknown_role
 from gateway.config.document import Document, Loc, contents, read
 from gateway.config.entries import Words
 from gateway.config.explain import note_all
-from gateway.config.faults import Fault, Wrong, report
+from gateway.config.faults import Fault, FaultyFile, Wrong
 from gateway.config.model import Model
 from gateway.config.models import Config
 from gateway.config.values import Flag, Text
@@ -85,7 +85,7 @@ def load_users(path: Path, config: Config) -> Mapping[str, UserRecord]:
     if users is not None:
         _check(document, users, config, config.roles)
     if document.faults or users is None:
-        raise ConfigError(report(document.faults))
+        raise FaultyFile(document.faults)
     return {name: user.record() for name, user in users.items()}
 
 

@@ -100,11 +100,11 @@ class Home:
 
 
 @contextlib.asynccontextmanager
-async def home(folder: Path, text: str = USUAL, *, server: str = "") -> AsyncIterator[Home]:
+async def home(folder: Path, text: str = USUAL, *, server: str = "", users: str = USERS) -> AsyncIterator[Home]:
     """Run the gateway; it is stopped in the end."""
     made = Home(folder)
     async with made.one.server, made.two.server:
-        made.write(text, server=server)
+        made.write(text, server=server, users=users)
         made.gateway = Gateway(load(folder / "gateway.yaml", {}), {})
         await made.gateway.start()
         made.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{made.gateway.port}", verify=False, timeout=20)

@@ -46,8 +46,10 @@ async def test_an_identity_header_is_another_for_tokens_that_were_verified_befor
     assert (await house.client.get("/any/x", headers=token)).json()["headers"]["x-user-id"] == "ana"
     house.write(USUAL + "identity_headers: {X-Who: sub}\n")
     await house.taken_up()
-    seen = (await house.client.get("/any/x", headers={**token, "X-Who": "forged"})).json()["headers"]
-    assert (seen["x-who"], seen.get("x-user-id")) == ("ana", None)
+    seen = (await house.client.get("/any/x", headers={**token, "X-Who": "forged", "X-User-Roles": "admin"})).json()[
+        "headers"
+    ]
+    assert (seen["x-who"], seen.get("x-user-id"), seen.get("x-user-roles")) == ("ana", None, None)
 
 
 async def test_tokens_that_were_verified_need_not_be_again_when_only_routes_change(house: Home) -> None:

@@ -42,7 +42,7 @@ def test_the_examples_have_no_faults(name: str) -> None:
 
 
 def test_the_full_example_has_every_key_there_is() -> None:
-    written = load(EXAMPLES / "full.yaml", FULL_ENVIRON).model_dump(mode="json", exclude_unset=True)
+    written = load(EXAMPLES / "full.yaml", FULL_ENVIRON).model_dump(mode="json", exclude_unset=True, by_alias=True)
     every = json.loads((ROOT / "config" / "gateway.schema.json").read_text())
     alternatives = {"password_file", "sentinel_password_file", "secret_file", "token_file"}
     keys = {key for model in [every, *every["$defs"].values()] for key in model.get("properties", {})}

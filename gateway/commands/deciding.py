@@ -1,0 +1,225 @@
+"""What the gateway would say to a request: its own gate, with a caller who is described instead of logged in.
+
+Nothing is decided here. The routes and rules are the file's, and the token is a real one, signed with a key that is
+made for the purpose and verified as any other; so the answer is the running gateway's by construction. What only a
+running gateway knows is left out: revocations, budgets of addresses and clients, and what upstreams answer.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.config.faults import meant
+from gateway.config.models import Config
+from gateway.config.routes import route_table
+from gateway.errors import ConfigError, Refusal, refuse
+from gateway.gate import Answered, Gate, Pending, Permit
+from gateway.head import Fields, Peer, RequestHead
+from gateway.routing.host import normal_host
+from gateway.routing.table import Match, RouteTable
+from gateway.routing.target import BadTarget, read
+from gateway.tokens.cache import Verified
+from gateway.tokens.issue import Issuer, Unissuable
+from gateway.tokens.keys import KeyRing, generate_key
+from gateway.tokens.secrets import Secrets
+from gateway.tokens.subject import Subject
+from gateway.tokens.verify import Identity, Invalid, Verifier
+from gateway.users.file import UserRecord, normal_name
+
+ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who asks."""
+
+    title: str
+    subject: Subject | None
+    """None asks without a token."""
+    factors: tuple[str, ...] = ("pwd",)
+    login_age: float = 0.0
+    """Seconds since the login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request."""
+
+    method: str
+    target: str
+    host: str = "localhost"
+    address: str = "127.0.0.1"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gateway says to one request, and by which route."""
+
+    refusal: Refusal | None
+    """None when it goes through."""
+    match: Match | None
+    identity: Identity | None
+    status: int
+    """What a client gets; 200 stands for whatever the service answers."""
+
+    @property
+    def code(self) -> str:
+        return "" if self.refusal is None else self.refusal.code.name
+
+
+class Deciding:
+    """The gate of a configuration, to be asked about requests that nobody sends."""
+
+    def __init__(self, config: Config, users: Mapping[str, UserRecord]) -> None:
+        self.config = config
+        self.routes: RouteTable = route_table(config)
+        self._users = users
+        self._callers: dict[bytes, Verified | Invalid] = {}
+        derived = config.effective
+        ring = KeyRing([generate_key("ES256")])
+        ttl, leeway = round(config.tokens.access_ttl), config.tokens.leeway
+        audience = derived.audience
+        self._issuer = Issuer(ring, derived.issuer, audience, "gateway", ttl, max_bytes=1 << 20)
+        self._verifier = Verifier(
+            ring, derived.issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=1 << 20
+        )
+        self._gate = Gate(
+            routes=self.routes,
+            tokens=self,
+            feed=_AllTold(),
+            wall=time.time,
+            secrets=Secrets(os.urandom(32)),
+            own_origins=derived.own_origins,
+            read_from=frozenset({"bearer"}),
+        )
+
+    # --- who ---
+
+    def person(self, name: str) -> Person:
+        """Return who *name* is: anonymous, somebody of the users file, or anybody with the role of this name.
+
+        Raises:
+            ConfigError: nobody is.
+        """
+        if name == ANONYMOUS:
+            return Person(name, None)
+        wanted = normal_name(name)
+        for written, record in self._users.items():
+            if normal_name(written) == wanted:
+                return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", _subject(written, record))
+        if name in self.config.roles:
+            return Person(f"anybody with the role {name}", Subject(f"{name}-1", f"{name}-1", roles=(name,)))
+        known = (ANONYMOUS, *self._users, *self.config.roles)
+        there_is = f"there is {', '.join(known)}"
+        raise ConfigError(f'nobody is called "{name}"; {meant(name, known) or there_is}')
+
+    # --- what ---
+
+    def decide(self, who: Person, asked: Asked) -> Verdict:
+        """Return what *who* is told."""
+        return self._decide(None if who.subject is None else self._token(who), asked)
+
+    def decide_for(self, identity: Identity, asked: Asked) -> Verdict:
+        """Return what the owner of a verified token is told."""
+        token = b"given"
+        self._callers[token] = Verified(identity, b"", 0, float("inf"), 0)
+        return self._decide(token, asked)
+
+    def _decide(self, token: bytes | None, asked: Asked) -> Verdict:
+        fields = Fields()
+        host = normal_host(asked.host.encode("utf-8", "surrogateescape"))
+        if host is None:
+            raise ConfigError(f'"{asked.host}" is no host name')
+        fields.host = host
+        fields.passed = b"".join(f"{name}: {value}\r\n".encode() for name, value in asked.fields.items())
+        if token is not None:
+            fields.authorization = b"Bearer " + token
+        target = asked.target.encode("utf-8", "surrogateescape")
+        head = RequestHead(asked.method.encode(), target, 1, fields, Peer(asked.address, True))
+        verdict = self._gate.admit(head)
+        caller = self._callers.get(token) if token is not None else None
+        identity = caller.identity if isinstance(caller, Verified) else None
+        match = self._match(asked.method.encode(), host, target)
+        if isinstance(verdict, Refusal):
+            return Verdict(verdict, match, identity, verdict.status)
+        if isinstance(verdict, Pending):  # everything is known here
+            return Verdict(refuse("internal_error", "pending"), match, identity, 500)
+        assert isinstance(verdict, Permit | Answered)
+        return Verdict(None, match, identity, verdict.status if isinstance(verdict, Answered) else 200)
+
+    def _match(self, method: bytes, host: bytes, raw: bytes) -> Match | None:
+        target = read(raw)
+        if isinstance(target, BadTarget):
+            return None
+        found = self.routes.match(method, host, target.path)
+        return found if isinstance(found, Match) else None
+
+    def _token(self, who: Person) -> bytes:
+        assert who.subject is not None
+        now = time.time()
+        try:
+            made = self._issuer.access_token(
+                who.subject,
+                session="A" * 22,
+                stamp_ms=int(now * 1000),
+                auth_time=int(now - who.login_age),
+                amr=who.factors,
+            )
+        except Unissuable as error:
+            raise ConfigError(f"{who.title}: {error}") from error
+        token = made.token.encode()
+        identity = self._verifier.verify(token, now)
+        self._callers.clear()
+        self._callers[token] = (
+            identity if isinstance(identity, Invalid) else Verified(identity, b"", 0, float("inf"), 0)
+        )
+        return token
+
+    # --- the gate's question about a token ---
+
+    def check(self, token: bytes, _now: float) -> Verified | Invalid:
+        return self._callers[token]
+
+    def remembers(self, token: bytes) -> bool:
+        return token in self._callers
+
+
+class _AllTold:
+    """A feed that has told everything."""
+
+    cold = False
+    fresh = True
+    offset = 0.0
+
+    async def synced(self) -> None:
+        """Nothing is missing."""
+
+    def doubt(self, _identity: Identity) -> Refusal | Pending:
+        return refuse("internal_error", "fresh")
+
+
+def _subject(name: str, record: UserRecord) -> Subject:
+    return Subject(
+        sub=record.sub or name,
+        username=name,
+        roles=record.roles,
+        permissions=record.permissions,
+        scopes=record.scopes,
+        tenant=record.tenant,
+        claims=dict(record.claims),
+    )
+
+
+def sample(template: str) -> str:
+    """Return a path that *template* matches: parameters are 1, and below ``/**`` there is something."""
+    parts = []
+    for segment in template.split("/")[1:]:
+        if segment == "**":
+            parts.append("something")
+        elif segment.startswith("{"):
+            parts.append("1")
+        else:
+            parts.append(segment)
+    return "/" + "/".join(parts)

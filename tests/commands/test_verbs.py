@@ -1,0 +1,283 @@
+"""The verbs that read a configuration: what they print, and their exit status."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import cli
+from tests.journeys.house import ROOT, outside
+
+CONFIG = """\
+version: 1
+server: {public_url: "${URL:-https://api.example.com}", secret_file: secret}
+store: {url: "redis://:hunter2@127.0.0.1:1/0"}
+login: {verify: {file: users.yaml}}
+roles: {user: {}, admin: {includes: [user]}}
+upstreams: {app: "http://127.0.0.1:1", web: "http://127.0.0.1:1"}
+routes:
+  - {path: /open, to: web, auth: public, methods: [GET]}
+  - path: /orders/{id}
+    to: app
+    methods: {GET: {roles: [user]}, DELETE: {roles: [admin]}}
+tests:
+  - {as: anonymous, call: GET /open, expect: allow}
+  - {as: ana, call: DELETE /orders/7, expect: role_missing}
+  - {as: {roles: [admin], mfa: true}, call: DELETE /orders/7, expect: allow}
+  - {as: user, call: PUT /orders/7, expect: 405}
+"""
+USERS = (
+    "users:\n  ana: {password: '$argon2id$v=19$m=19456,t=2,p=1$8cPUyuUZHGCy7cn0nk6q4w$"
+    "m0wsDXW1mFKV2QdIUmyWwEnEnw1TQ5AAhYgTqiFg1Pw', roles: [user]}\n"
+    "  root: {password: '$argon2id$v=19$m=19456,t=2,p=1$8cPUyuUZHGCy7cn0nk6q4w$"
+    "m0wsDXW1mFKV2QdIUmyWwEnEnw1TQ5AAhYgTqiFg1Pw', roles: [admin]}\n"
+)
+
+
+class Shell:
+    """One configuration, and the verbs that work on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "gateway.yaml"
+        self.write(CONFIG)
+        (folder / "users.yaml").write_text(USERS)
+        (folder / "secret").write_text(os.urandom(32).hex())
+        (folder / "secret").chmod(0o600)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+
+    def run(self, *words: str, stdin: str = "", **environ: str) -> Result:
+        unset = {name: None for name in os.environ if name.startswith("GATEWAY_")}
+        given = {**unset, "GATEWAY_DATA_DIR": str(self.folder / "data"), **environ}
+        return CliRunner().invoke(cli, [*words, "-c", str(self.path)], input=stdin, env=given)
+
+    def good(self, *words: str, **environ: str) -> str:
+        result = self.run(*words, **environ)
+        assert result.exit_code == 0, result.output
+        return result.stdout.replace(f"{self.folder}/", "")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+# --- check ---
+
+
+def test_a_good_file_is_ok(shell: Shell) -> None:
+    assert shell.good("check") == "OK  gateway.yaml: 2 routes, 2 upstreams\n"
+    members = json.loads(shell.good("check", "-o", "json"))
+    assert members == {"file": "gateway.yaml", "errors": [], "cautions": [], "answers": []}
+    assert shell.good("check", "-o", "github") == ""
+
+
+def test_every_fault_is_there_in_every_form_and_counted_last(shell: Shell) -> None:
+    shell.write(CONFIG.replace("to: web", "to: wep").replace("auth: public", "aut: public"))
+    result = shell.run("check")
+    said = result.stderr.replace(f"{shell.folder}/", "")
+    assert result.exit_code == 1
+    assert said.startswith('gateway.yaml:8:23: routes[0].to: no upstream is called "wep"\n')
+    assert said.endswith('\n    did you mean "auth"?\n2 errors in gateway.yaml\n')
+    members = json.loads(shell.run("check", "-o", "json").stdout)
+    assert [(e["line"], e["column"], e["where"], e["hint"]) for e in members["errors"]] == [
+        (8, 23, "routes[0].to", 'did you mean "web"?'),
+        (8, 28, "routes[0].aut", 'did you mean "auth"?'),
+    ]
+    lines = shell.run("check", "-o", "github").stdout.replace(f"{shell.folder}/", "").splitlines()
+    assert lines[1] == '::error file=gateway.yaml,line=8,col=28,title=routes[0].aut::unknown key; did you mean "auth"?'
+
+
+def test_what_github_would_read_as_its_own_is_escaped(shell: Shell) -> None:
+    shell.write(CONFIG.replace("path: /open", 'path: "/a%zz,b:c"'))
+    line = shell.run("check", "-o", "github").stdout
+    assert line.count("\n") == 1
+    assert "%25" in line
+
+
+def test_a_missing_file_is_a_fault_in_every_form(tmp_path: Path) -> None:
+    missing = str(tmp_path / "nowhere.yaml")
+    for form in ("text", "json", "github"):
+        result = CliRunner().invoke(cli, ["check", "-c", missing, "-o", form])
+        assert (result.exit_code, "there is no such file" in result.output) == (1, True)
+
+
+def test_cautions_are_told_and_fail_only_when_asked(shell: Shell) -> None:
+    shell.write(CONFIG.replace("upstreams: {", "upstreams: {spare: 'http://127.0.0.1:1', "))
+    result = shell.run("check")
+    assert (result.exit_code, result.stdout.rstrip().endswith("1 caution")) == (0, True)
+    assert "upstreams.spare: no route leads there" in result.stderr
+    assert shell.run("check", "--strict").exit_code == 1
+    assert "::warning " in shell.run("check", "-o", "github").stdout
+
+
+def test_resolve_asks_every_place_and_says_which_does_not_answer(shell: Shell) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        text = CONFIG.replace('app: "http://127.0.0.1:1"', f'app: "http://127.0.0.1:{port}"')
+        text = text.replace('web: "http://127.0.0.1:1"', 'web: "http://nowhere.invalid:1"')
+        issuer = (
+            f'{{issuer: "http://127.0.0.1:{port}", jwks: "http://127.0.0.1:1/jwks", insecure_http: true, audience: [a]'
+        )
+        shell.write(f"{text}trusted_issuers: {{idp: {issuer}, algs: [ES256], subject_prefix: x-}}}}\n")
+        result = shell.run("check", "--resolve")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines[:4]] == [
+        "✗ store",
+        "✗ trusted_issuers.idp",
+        f"✓ upstreams.app http://127.0.0.1:{port}",
+        "✗ upstreams.web http://nowhere.invalid:1",
+    ]
+    assert "3 places that do not answer" in result.stderr
+    assert "hunter2" not in result.output
+
+
+# --- config show ---
+
+
+def test_every_value_is_shown_with_where_it_comes_from_and_no_secret(shell: Shell) -> None:
+    said = json.loads(shell.good("config", "show", "-o", "json", GATEWAY_LISTEN="127.0.0.1:8000"))
+    assert said["server.listen"] == {"value": "127.0.0.1:8000", "source": "GATEWAY_LISTEN"}
+    assert said["server.public_url"] == {"value": "https://api.example.com", "source": "gateway.yaml:2"}
+    assert said["server.secret"] == {"value": "***", "source": "gateway.yaml:2"}
+    assert said["store.url"]["value"] == "redis://***@127.0.0.1:1/0"
+    assert said["tokens.issuer"] == {"value": "https://api.example.com", "source": "server.public_url"}
+    assert said["tokens.access_ttl"] == {"value": "10m", "source": "default"}
+    assert said["routes[1].methods.DELETE.roles"] == {"value": ["admin"], "source": "gateway.yaml:11"}
+    everything = shell.good("config", "show")
+    assert (shell.folder / "secret").read_text() not in everything
+    assert "hunter2" not in everything
+
+
+def test_one_key_can_be_asked_for(shell: Shell) -> None:
+    lines = shell.good("config", "show", "server.drain").splitlines()
+    assert [line.split() for line in lines] == [
+        ["KEY", "VALUE", "FROM"],
+        ["server.drain.delay", "5s", "default"],
+        ["server.drain.timeout", "30s", "default"],
+    ]
+
+
+# --- routes, matrix, explain, test ---
+
+
+def test_routes_are_listed_with_what_they_ask_for(shell: Shell) -> None:
+    rows = json.loads(shell.good("routes", "-o", "json"))
+    assert [(row["methods"], row["route"], row["asks"], row["place"]) for row in rows] == [
+        (["GET"], "/open", "nothing", "gateway.yaml:8"),
+        (["GET"], "/orders/{id}", "role admin or user", "gateway.yaml:9"),
+        (["DELETE"], "/orders/{id}", "role admin", "gateway.yaml:9"),
+    ]
+    assert "/auth/**" in shell.good("routes", "--all")
+    assert "/auth/**" not in shell.good("routes")
+
+
+def test_the_matrix_has_everybody_and_every_route(shell: Shell) -> None:
+    rows = {(row["route"], *row["methods"]): row["statuses"] for row in json.loads(shell.good("matrix", "-o", "json"))}
+    assert rows["/orders/{id}", "DELETE"] == {"anonymous": 401, "no role": 403, "user": 403, "admin": 200}
+    assert rows["/orders/{id}", "GET"] == {"anonymous": 401, "no role": 403, "user": 200, "admin": 200}
+    assert rows["/open", "GET"] == {"anonymous": 200, "no role": 200, "user": 200, "admin": 200}
+    lines = shell.good("matrix").splitlines()
+    assert lines[0].split() == ["METHODS", "ROUTE", "anonymous", "no", "role", "user", "admin"]
+
+
+def test_explain_says_why(shell: Shell) -> None:
+    result = shell.run("explain", "DELETE", "/orders/7", "--as", "ana")
+    assert result.exit_code == 1
+    assert "route    /orders/{id} to app  (gateway.yaml:9)\n         id is 7\n" in result.stdout
+    assert "✗ refused: 403 role_missing" in result.stdout
+    assert "✓ allowed, goes to app" in shell.good("explain", "DELETE", "/orders/7", "--as", "admin")
+    assert "401 token_missing" in shell.run("explain", "get", "/orders/7").stdout
+    assert "405 method_not_allowed" in shell.run("explain", "PUT", "/orders/7").stdout
+    assert "none has this host, path and method" in shell.run("explain", "GET", "/nowhere").stdout
+    assert 'did you mean "ana"?' in shell.run("explain", "GET", "/open", "--as", "anna").stderr
+    assert shell.run("explain", "GET", "/open", "--as", "ana", "--token", "-").exit_code == 2
+    members = json.loads(shell.run("explain", "GET", "/orders/7", "-o", "json").stdout)
+    assert (members["allowed"], members["status"], members["code"]) == (False, 401, "token_missing")
+    assert members["route"]["parameters"] == {"id": "7"}
+
+
+def test_explain_takes_a_token_from_standard_input(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write(CONFIG.replace('store: {url: "redis://:hunter2@127.0.0.1:1/0"}', "tokens: {keys: {alg: ES256}}"))
+    shell.good("keys", "generate")
+    token = shell.good("token", "mint", "--sub", "x", "--role", "admin").strip()
+    result = shell.run("explain", "DELETE", "/orders/7", "--token", "-", stdin=token)
+    assert (result.exit_code, "as the token of x\n" in result.stdout) == (0, True), result.output
+    broken = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
+    refused = shell.run("explain", "DELETE", "/orders/7", "--token", "-", stdin=broken)
+    assert (refused.exit_code, "401 token_invalid" in refused.stderr) == (1, True), refused.output
+    assert broken not in refused.output
+
+
+def test_the_expectations_of_the_file_are_held_against_it(shell: Shell) -> None:
+    assert shell.good("test", "-q") == "OK  gateway.yaml: 4 hold\n"
+    assert shell.good("test").count("✓") == 4
+    shell.write(CONFIG.replace("DELETE: {roles: [admin]}", "DELETE: {roles: [user]}"))
+    result = shell.run("test", "-q")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "✗ DELETE /orders/7 as ana (roles: user): allowed, not role_missing  (gateway.yaml:14)",
+        "1 of 4 do not hold",
+    ]
+    shell.write(CONFIG.partition("tests:")[0])
+    assert "there is nothing under tests:" in shell.run("test").stderr
+    shell.write(CONFIG.replace("as: ana", "as: nobody"))
+    assert 'nobody is called "nobody"' in shell.run("test").stderr
+
+
+# --- init, completion, healthcheck ---
+
+
+def test_what_init_writes_passes_its_own_checks(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    done = CliRunner().invoke(cli, ["init", str(folder)])
+    assert (done.exit_code, sorted(path.name for path in folder.iterdir())) == (
+        0,
+        ["gateway.schema.json", "gateway.yaml", "users.yaml"],
+    )
+    config = str(folder / "gateway.yaml")
+    for verb in ("check", "test", "matrix"):
+        assert CliRunner().invoke(cli, [verb, "-c", config]).exit_code == 0
+    again = CliRunner().invoke(cli, ["init", str(folder)])
+    assert (again.exit_code, "is there already; nothing was written" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_the_completion_is_for_this_shell(shell_name: str) -> None:
+    script = CliRunner().invoke(cli, ["completion", shell_name]).stdout
+    assert "_GATEWAY_COMPLETE" in script
+
+
+def test_a_shell_gets_the_verbs_from_the_program() -> None:
+    environ = outside() | {
+        "PYTHONPATH": str(ROOT),
+        "_GATEWAY_COMPLETE": "bash_complete",
+        "COMP_WORDS": "gateway ex",
+        "COMP_CWORD": "1",
+    }
+    program = "import sys; sys.argv[0] = 'gateway'; from gateway.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True)
+    assert done.stdout == "plain,explain\n", done
+
+
+def test_the_health_check_loads_neither_yaml_nor_the_command_line(tmp_path: Path) -> None:
+    """A container asks every few seconds, so what it costs is what it imports."""
+    program = (
+        "import sys; sys.argv = ['gateway', 'healthcheck']; from gateway.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print(end.code)\n"
+        "print(sorted({'yaml', 'click', 'rich_click', 'pydantic', 'aiohttp', 'asyncio'} & sys.modules.keys()))"
+    )
+    environ = outside() | {"PYTHONPATH": str(ROOT), "GATEWAY_ADMIN_LISTEN": "127.0.0.1:1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-2:] == ["1", "[]"], done

@@ -1,0 +1,133 @@
+"""What is allowed and probably a hole is said, with its place; what is usual is not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.config.lint import lint
+from gateway.config.users import load_users
+from tests.config.files import loaded
+
+BASE = """\
+login: {verify: {file: users.yaml}}
+roles: {user: {}, admin: {includes: [user]}, ghost: {}}
+upstreams: {app: "http://10.0.0.1:80", near: "http://127.0.0.1:80", safe: "https://10.0.0.1"}
+"""
+USERS = "users:\n  ana: {password: demo, demo: true, roles: [admin]}\n"
+
+
+def said(directory: Path, text: str, *, users: str = USERS, base: str = BASE, **environ: str) -> list[str]:
+    """Return what the lint says of *text*: line, place and reason each."""
+    config = loaded(directory, base + text, environ, users=users)
+    people = load_users(config.login.verify.file, config) if config.login else {}
+    return [f"{fault.line}: {fault.where}: {fault.reason}" for fault in lint(config, people)]
+
+
+PUBLIC_ABOVE = (
+    "6: routes[0].path: everything below is public, and /api/orders in it is not: what is added there later, "
+    "or spelled in a way that only the service understands, is open to everybody"
+)
+CLEAR = "the caller's token crosses the network in clear on its way to http://10.0.0.1:80"
+
+FINDINGS = [
+    pytest.param(
+        "routes:\n  - {path: /api/**, to: app, auth: public}\n  - {path: /api/orders, to: app}\n",
+        [PUBLIC_ABOVE],
+        id="a public prefix above a protected path",
+    ),
+    pytest.param(
+        "routes:\n  - {path: /a/Internal/x, to: app, auth: public}\n",
+        ['6: routes[0].path: a public route with "internal" in its path'],
+        id="a public route that is called internal",
+    ),
+    pytest.param(
+        "routes:\n  - {path: /**, to: app, auth: public}\n",
+        ["6: routes[0].path: anybody may change anything: a public route to everything, for every method"],
+        id="everything is public",
+    ),
+    pytest.param(
+        "routes:\n  - {path: /x, to: app, roles: [ghost]}\n",
+        ['6: routes[0]: nobody has the role "ghost" that is asked for here'],
+        id="a role that nobody has",
+    ),
+    pytest.param(
+        "routes:\n  - path: /x\n    to: app\n    methods: {GET: {roles: [user]}, POST: {roles: [ghost]}}\n",
+        ['8: routes[0].methods.POST: nobody has the role "ghost" that is asked for here'],
+        id="a role that nobody has, for one method",
+    ),
+    pytest.param(
+        "routes:\n  - {path: /x, to: app, roles: [user], not_roles: [user]}\n",
+        ["6: routes[0]: whoever has the roles for this is kept out by not_roles, so nobody gets through"],
+        id="a route that excludes whom it asks for",
+    ),
+    pytest.param(
+        "routes:\n  - {path: /x, to: app, forward_token: keep}\n",
+        [f"6: routes[0].forward_token: {CLEAR}"],
+        id="a token in clear",
+    ),
+    pytest.param(
+        "defaults: {forward_token: keep}\nroutes:\n  - {path: /x, to: app}\n",
+        [f"5: defaults.forward_token: {CLEAR}"],
+        id="a token in clear, by default",
+    ),
+    pytest.param(
+        "trusted_issuers:\n  idp: {issuer: 'https://idp.example', jwks: 'https://idp.example/jwks', audience: [a]}\n",
+        ["2: login: without tokens.audience our tokens are for everybody who trusts this gateway"],
+        id="no audience beside trusted issuers",
+    ),
+    pytest.param(
+        f"server: {{secret: {os.urandom(20).hex()}}}\n",
+        ["5: server.secret: a secret in this file is in every copy of it"],
+        id="a secret in the file",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "findings"), FINDINGS)
+def test_it_is_said(tmp_path: Path, text: str, findings: list[str]) -> None:
+    assert said(tmp_path, text) == findings
+
+
+USUAL = [
+    pytest.param(
+        "routes:\n  - {path: /**, to: app, auth: public, methods: [GET]}\n  - {path: /api/**, to: app}\n", id="site"
+    ),
+    pytest.param("routes:\n  - {path: /api/**, to: app}\n  - {path: /api/open, to: app, auth: public}\n", id="hole"),
+    pytest.param("routes:\n  - {path: /x, to: near, forward_token: keep}\n", id="a token on this machine"),
+    pytest.param("routes:\n  - {path: /x, to: safe, forward_token: keep}\n", id="a token by TLS"),
+    pytest.param("routes:\n  - {path: /x, to: app, roles: [user, ghost]}\n", id="one of the roles is somebody's"),
+    pytest.param('server: {secret: "${S}"}\n', id="a secret of the environment"),
+]
+
+
+@pytest.mark.parametrize("text", USUAL)
+def test_nothing_is_said_of_what_is_usual(tmp_path: Path, text: str) -> None:
+    assert said(tmp_path, text, S=os.urandom(32).hex()) == []
+
+
+def test_without_any_way_to_a_token_a_protected_route_is_nobodys(tmp_path: Path) -> None:
+    base = "upstreams: {app: 'http://127.0.0.1:1'}\n"
+    text = "routes:\n  - {path: /x, to: app}\n  - {path: /y, to: app, auth: public}\n"
+    assert said(tmp_path, text, base=base) == ["4: routes[0]: nobody can get a token for this route"]
+
+
+def test_nobody_has_a_role_as_long_as_nobody_has_any(tmp_path: Path) -> None:
+    assert said(tmp_path, "routes:\n  - {path: /x, to: app, roles: [ghost]}\n", users="users: {}\n") == []
+
+
+@pytest.mark.item("168")
+def test_a_secret_that_everybody_can_read_is_said_unless_an_orchestrator_put_it_there(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(os.urandom(32).hex())
+    secret.chmod(0o644)
+    text = "server: {secret_file: secret}\n"
+    assert said(tmp_path, text) == [f"5: server.secret_file: everybody on this machine can read {secret}"]
+    secret.chmod(0o600)
+    assert said(tmp_path, text) == []
+    mounted = tmp_path / "..2026_11_28"
+    mounted.mkdir()
+    (mounted / "secret").write_text(os.urandom(32).hex())
+    secret.unlink()
+    secret.symlink_to(mounted / "secret")
+    assert said(tmp_path, text) == []
