@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,10 +42,12 @@ def main(argv: Sequence[str]) -> int:
         proxy_core=asked.proxy_core,
         load_core=asked.load_core,
         patience=asked.patience,
+        python=asked.python,
     )
     os.sched_setaffinity(0, {options.load_core})
     idle.raise_file_limit()
     outcomes: list[Outcome] = []
+    extras: dict[str, str] = {}
     begun = full.now()
     # Short paths: the embedded store of the gateway listens at a socket file, and those names are bounded.
     with ended_on_signals(), _workplace(keep=asked.keep) as directory:
@@ -53,9 +55,11 @@ def main(argv: Sequence[str]) -> int:
         try:
             # One after the other, so that those already measured are written down if a signal ends the run.
             outcomes.extend(_played(part, directory, keys) for part in _parts(asked, options, begun))
+            if asked.full:
+                extras.update({table.title: full.made(table, options) for table in full.TABLES})
         finally:
             if outcomes:
-                _write(outcomes, asked)
+                _write(outcomes, extras, asked)
     for outcome in outcomes:
         print(report.summary(outcome))
     say(f"took {full.now() - begun:.0f} s")
@@ -128,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--proxy-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1, help="for the load generator and the upstream")
     parser.add_argument("--patience", type=float, default=10.0, help="seconds to wait for quiet cores before each load")
+    parser.add_argument(
+        "--python", type=_interpreter, default=sys.executable, help="runs the gateway; default: this one"
+    )
     parser.add_argument("--keep", action="store_true", help="keep keys, configuration and logs of the run")
     parser.add_argument("--out", type=Path, help="Markdown report, pictures beside it; default .data/bench/report.md")
     return parser
@@ -138,6 +145,12 @@ def _names(text: str) -> list[str]:
     if unknown := [name for name in names if name not in PEERS]:
         raise argparse.ArgumentTypeError(f"no proxy {', '.join(unknown)}; there are {', '.join(PEERS)}")
     return list(dict.fromkeys(names))
+
+
+def _interpreter(text: str) -> str:
+    if shutil.which(text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is no program")
+    return str(Path(text).absolute())  # not resolved: an environment's interpreter is a link
 
 
 def _positive(text: str) -> int:
@@ -155,7 +168,7 @@ def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
     return [dataclasses.replace(scenario, connections=asked.connections) for scenario in chosen]
 
 
-def _write(outcomes: Sequence[Outcome], asked: argparse.Namespace) -> None:
+def _write(outcomes: Sequence[Outcome], extras: Mapping[str, str], asked: argparse.Namespace) -> None:
     out: Path = asked.out or _KEPT / "report.md"
     out.parent.mkdir(parents=True, exist_ok=True)
     plots = {}
@@ -166,7 +179,14 @@ def _write(outcomes: Sequence[Outcome], asked: argparse.Namespace) -> None:
             plots[outcome.scenario.name] = path.name
     command = shlex.join([".venv/bin/python", "-m", "tests.bench", *sys.argv[1:]])
     out.write_text(
-        report.markdown(outcomes, machine=machine.facts(), command=command, plots=plots, with_goals=asked.full)
+        report.markdown(
+            outcomes,
+            machine=machine.facts(asked.python),
+            command=command,
+            plots=plots,
+            extras=extras,
+            with_goals=asked.full,
+        )
     )
     samples = [
         {"scenario": outcome.scenario.name, **dataclasses.asdict(sample)}

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from tests.bench.processes import Failed, run
 from tests.bench.scenarios import SCENARIOS, Kind, Scenario, Tokens
-from tests.bench.stage import Options
+from tests.bench.stage import Options, say
 
 WITHIN = 690.0
 """Seconds for the whole run."""
@@ -39,7 +40,7 @@ class Step(NamedTuple):
 
 STEPS = (
     Step("small", ("nginx", "gateway", "haproxy", "envoy", "envoy-nocache", "nginx-njs", "naive"), rounds=5, seconds=3),
-    Step("features", rounds=3),
+    Step("features"),
     Step("miss", ("gateway", "haproxy", "envoy", "envoy-nocache"), rounds=3),
     Step("tls", rounds=3),
     Step("large-1mib", ("nginx", "gateway", "haproxy", "envoy"), rounds=3),
@@ -56,10 +57,35 @@ STEPS = (
 )
 
 
+class Table(NamedTuple):
+    """What a program of its own prints as Markdown; it is run by the gateway's interpreter on the proxies' core."""
+
+    title: str
+    module: str
+    seconds: float
+    """About how long it takes."""
+
+
+TABLES = (
+    Table("What each feature adds to one request", "tests.bench.exchange_cost", 20.0),
+    Table("What one token costs", "tests.bench.tokens_cost", 30.0),
+)
+
+
+def made(table: Table, given: Options) -> str:
+    """Run the program of *table* and return what it printed, or why there is nothing."""
+    say(f"{table.title}: {table.module}")
+    argv = [given.python, "-m", table.module]
+    try:
+        return run(argv, cpu=given.proxy_core, within=4 * table.seconds).strip()
+    except Failed as error:
+        return f"Not measured: {' '.join(str(error).split())[:300]}"
+
+
 def options(step: Step, begun: float, later: Sequence[Step], given: Options) -> Options:
     """*given* for one step of a run that began at *begun* (monotonic)."""
     patience = min(given.patience, PATIENCE)
-    until = begun + WITHIN - sum(least(each) for each in later)
+    until = begun + WITHIN - sum(least(each) for each in later) - sum(table.seconds for table in TABLES)
     return replace(given, rounds=step.rounds, seconds=step.seconds, tries=TRIES, patience=patience, until=until)
 
 

@@ -1,6 +1,7 @@
 """The answer as Markdown: goals first, one table per scenario, and what was measured with what."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tests.bench import goals
 from tests.bench.figures import ratio, spread, value
@@ -16,9 +17,10 @@ def markdown(
     machine: Mapping[str, str],
     command: str,
     plots: Mapping[str, str],
+    extras: Mapping[str, str] = MappingProxyType({}),
     with_goals: bool = False,
 ) -> str:
-    """The whole report; *plots* maps a scenario to the address of its picture."""
+    """The whole report; *plots* maps a scenario to the address of its picture, *extras* a title to what is below it."""
     parts = [
         _INTRODUCTION,
         "## How to repeat it",
@@ -35,6 +37,8 @@ def markdown(
             parts.append(note)
         if scenario.name in plots:
             parts.append(f"![{scenario.headline}]({plots[scenario.name]})")
+    for title, text in extras.items():
+        parts += [f"## {title}", text]
     measured = {sample.peer for outcome in outcomes for sample in outcome.samples}
     here = {name for each in outcomes for name in names(each)}
     rows = [
@@ -106,8 +110,8 @@ _NOTES = {
     "less VmRSS before. Clients, upstream and reader share the load's core.",
     Kind.SLOW: "Slow connections send a byte of a header every 3 s and are opened over 10 s; those the proxy gives up "
     "on are opened anew at once. They are sent from the load's core, so what they disturb there counts too.",
-    Kind.FEATURES: "What a feature costs is the difference to everything on, formed within a round. Metrics, routing "
-    "and the revocation check have no switch; the last goes with authentication.",
+    Kind.FEATURES: "What a feature costs is the difference to everything on, formed within a round. What has no "
+    "switch is listed below, measured without sockets.",
     Kind.IDLE: "Read after 8 s of quiet, as the gateway gives a part back after 5 s.",
 }
 """What a reader has to know of a kind of scenario."""

@@ -32,6 +32,8 @@ class Options:
     """Seconds to wait, before each load, for a moment in which nothing else keeps the two cores busy."""
     tries: int = 3
     """How often a disturbed load is run in all."""
+    python: str = sys.executable
+    """The interpreter that runs the gateway; the benchmark itself stays with its own."""
     until: float = math.inf
     """By this time (monotonic) the scenario should be over: a further round begins only if it fits."""
 
@@ -75,6 +77,7 @@ class Stage:
             most_connections=max(512, self.scenario.connections + self.scenario.slow + 200),
             sink=self.sink,
             kept=kept,
+            python=self.options.python,
         )
         launch = peer.launch(place)
         core = self.options.proxy_core

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.bench import full, goals, machine, slow, slowloris, streams
+from tests.bench import exchange_cost, full, goals, machine, slow, slowloris, streams
 from tests.bench.peers import KNOWN
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.stage import Options
@@ -18,14 +18,14 @@ def test_every_step_names_known_proxies_and_every_goal_a_step() -> None:
 
 
 def test_one_round_of_everything_fits_into_the_time() -> None:
-    assert sum(full.least(step) for step in full.STEPS) < full.WITHIN
+    assert sum(full.least(step) for step in full.STEPS) + sum(table.seconds for table in full.TABLES) < full.WITHIN
 
 
 def test_the_last_step_may_use_all_that_is_left_and_earlier_ones_leave_room() -> None:
     given = Options(patience=10.0)
     first = full.options(full.STEPS[0], 100.0, full.STEPS[1:], given)
     last = full.options(full.STEPS[-1], 100.0, (), given)
-    assert last.until == 100.0 + full.WITHIN
+    assert last.until == 100.0 + full.WITHIN - sum(table.seconds for table in full.TABLES)
     assert first.until < last.until
     assert (first.rounds, first.seconds) == (5, 3)
 
@@ -77,3 +77,15 @@ def test_the_sink_counts_an_upload_to_the_byte() -> None:
 def test_a_message_without_length_is_not_guessed_at() -> None:
     with pytest.raises(ConnectionError):
         streams.content_length(b"HTTP/1.1 200 OK\r\nServer: x")
+
+
+def test_a_table_is_what_its_program_prints_and_says_why_when_there_is_none() -> None:
+    nothing = full.made(full.Table("Nothing", "tests.bench.no_such_module", 5.0), Options())
+    assert nothing.startswith("Not measured: ")
+    assert "no_such_module" in nothing
+
+
+def test_every_feature_has_a_row_and_every_request_is_answered() -> None:
+    rows = exchange_cost.table(rounds=1, least=0.001).splitlines()
+    assert len(rows) == 3 + len(exchange_cost.WITHOUT) + len(exchange_cost.AGAIN)
+    assert len({row.count("|") for row in rows}) == 1

@@ -1,5 +1,6 @@
 """What the benchmark asks of a proxy: how it is started, and which of its processes stand in the request's way."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ class Place:
     """Client connections the proxy must be able to hold."""
     sink: int = 0
     """Port of a second upstream, for `/api/sink` with long request bodies; 0 for none."""
+    python: str = sys.executable
+    """The interpreter for the gateway."""
 
     def file(self, name: str, content: str) -> Path:
         """Write a configuration file of the proxy."""

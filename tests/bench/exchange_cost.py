@@ -1,0 +1,263 @@
+"""What one request costs in the gateway's own code, sockets left out, and what each feature adds. Prints Markdown.
+
+    python -m tests.bench.exchange_cost
+
+Real objects, from a client connection's `data_received` to its answer's `write`; only the two transports are stand-ins
+that take bytes and do nothing. One thread's processor time; the best of many rounds, because everything else on the
+machine only adds.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, repeat
+from typing import cast
+
+from gateway.clock import SystemClock
+from gateway.errors import Refusal
+from gateway.gate import Answered, Gate, Pending, Permit
+from gateway.head import RequestHead
+from gateway.proxy.balancer import RoundRobin
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.engine import Engine, Limits, Snapshot, plans
+from gateway.proxy.names import FieldKinds, HostForms
+from gateway.proxy.pool import Pool, PoolLimits, Target
+from gateway.proxy.upstream import Upstream
+from gateway.proxy.wheel import Wheel
+from gateway.routing.host import normal_host
+from gateway.routing.route import DEFAULT_METHODS
+from gateway.routing.table import Access, Route, RouteOptions, RouteTable, Rule
+from gateway.sessions.revocations import Revocations
+from gateway.telemetry.access_log import JsonLines
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.record import Record
+from gateway.telemetry.recorder import Recorder, Sink
+from gateway.tokens.cache import Verified, VerifiedTokens
+from gateway.tokens.headers import renderer
+from gateway.tokens.secrets import Secrets
+from gateway.tokens.subject import Subject
+from gateway.tokens.verify import Identity, Invalid
+from tests.tokens.forge import NOW, issued, ring_for, verifier
+
+ROUNDS = 60
+LEAST = 0.02
+"""Seconds one round of one configuration lasts at least."""
+TOKENS = 32
+
+_HEADERS = {"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"}
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 400\r\nConnection: keep-alive\r\n\r\n" + b"n" * 400
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is on."""
+
+    access_log: bool = True
+    metrics: bool = True
+    identity_headers: bool = True
+    authentication: bool = True
+    revocation: bool = True
+    role: bool = True
+    remembered_paths: bool = True
+
+
+class _Transport:
+    """Takes bytes and forgets them."""
+
+    def write(self, data: bytes) -> None: ...
+    def writelines(self, pieces: Sequence[bytes]) -> None: ...
+    def get_extra_info(self, name: str) -> object:
+        return ("127.0.0.1", 40000) if name == "peername" else None
+
+
+class _Feed:
+    cold = False
+    fresh = True
+    offset = 0.0
+
+    async def synced(self) -> None: ...
+    def doubt(self, _identity: Identity) -> Refusal:
+        raise AssertionError("the feed is fresh")
+
+
+class _Unrevoked:
+    """Tokens without the question whether they were revoked."""
+
+    def __init__(self, tokens: VerifiedTokens, now: float) -> None:
+        self._kept: dict[bytes, Verified] = {}
+        self._tokens = tokens
+
+    def check(self, token: bytes, now: float) -> Verified | Invalid:
+        entry = self._kept.get(token)
+        if entry is not None and now < entry.expires:
+            return entry
+        found = self._tokens.check(token, now)
+        if isinstance(found, Verified):
+            self._kept[token] = found
+        return found
+
+    def remembers(self, token: bytes) -> bool:
+        return token in self._kept
+
+
+def _nobody(_issuer: str, _tenant: str | None, _subject: str) -> str:
+    return ""
+
+
+class _Forgetful(Gate):
+    """Reads and matches every target anew."""
+
+    def admit(
+        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
+    ) -> Permit | Refusal | Pending | Answered:
+        self._ways.clear()
+        return super().admit(head, waited=waited, confirmed=confirmed)
+
+
+@contextmanager
+def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
+    """A gateway made of *parts*; the callable is one request with its answer."""
+    ring = ring_for("RS256")
+    tokens = [issued(ring, Subject(f"user{n}", f"user{n}", ("user",)), f"s-{n}") for n in range(TOKENS)]
+    revocations = Revocations(_nobody)
+    cache = VerifiedTokens(verifier(ring), revocations, renderer(_HEADERS if parts.identity_headers else {}), ring)
+    sink = Sink(os.open(os.devnull, os.O_WRONLY)) if parts.access_log else None
+    lines = JsonLines() if parts.access_log else None
+    record: Callable[[Record], None] = Recorder(Metrics(version="0"), lines, sink).__call__
+    if not parts.metrics:
+        record = _forget
+    clock = SystemClock()
+    engine = Engine(
+        limits=Limits(),
+        wheel=Wheel(),
+        record=record,
+        wall=clock.wall,
+        monotonic=clock.monotonic,
+        hosts=HostForms(normal_host),
+        fault=_raise,
+    )
+    rule = Rule(roles=frozenset({"user"}) if parts.role else frozenset())
+    if not parts.authentication:
+        rule = Rule(access=Access.PUBLIC)
+    routes = [
+        Route(
+            name=name,
+            index=index,
+            place="gateway.yaml:1",
+            host=None,
+            template=template,
+            upstream="app",
+            rules=dict.fromkeys(DEFAULT_METHODS, rule),
+            options=RouteOptions(),
+        )
+        for index, (name, template) in enumerate((("public", "/public/**"), ("orders", "/orders/**"), ("api", "/**")))
+    ]
+    table = RouteTable(routes)
+    gate = (Gate if parts.remembered_paths else _Forgetful)(
+        routes=table,
+        tokens=cache if parts.revocation else _Unrevoked(cache, NOW),
+        feed=_Feed(),
+        wall=repeat(NOW + 1.0).__next__,  # in C, as the machine's clock
+        secrets=Secrets(bytes(range(48))),
+        own_origins=frozenset(),
+    )
+    target = Target(name="app:80", host=b"app:80", connect=None)  # type: ignore[arg-type]  # it has a connection
+    pool = Pool(engine, "app", [target], RoundRobin(), PoolLimits())
+    kinds = FieldKinds(map(str.encode, _HEADERS))
+    engine.snapshot = Snapshot(gate, plans(table.routes, {"app": pool}), kinds, b"/auth")
+    transport = cast("asyncio.Transport", _Transport())
+    up = Upstream(engine, target)
+    up.connection_made(transport)
+    up.idle_until = 1 << 40
+    target.idle.append(up)
+    clients = [Downstream(engine) for _ in range(TOKENS)]
+    for client in clients:
+        client.connection_made(transport)
+    requests = cycle(
+        b"GET /api/small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer %b\r\nAccept: */*\r\n\r\n" % token
+        for token in tokens
+    )
+    # An odd step, so that each connection gets another token every time.
+    order = cycle([(n * 5) % (TOKENS - 1) for n in range(TOKENS - 1)])
+
+    def once() -> None:
+        clients[next(order)].data_received(next(requests))
+        up.data_received(_ANSWER)
+
+    for _ in range(200):
+        once()
+    assert pool.retries.requests == 200, "a request was refused"
+    assert not target.inflight, "an answer did not end its exchange"
+    try:
+        yield once
+    finally:
+        if sink is not None:
+            sink.close()
+
+
+def _forget(_record: Record) -> None: ...
+
+
+def _raise(_what: str, error: BaseException) -> None:
+    raise error
+
+
+ALL = Parts()
+WITHOUT = {
+    "access log (JSON)": Parts(access_log=False),
+    "access log and metrics": Parts(access_log=False, metrics=False),
+    "identity headers": Parts(identity_headers=False),
+    "revocation check (its epoch and the key ring's)": Parts(revocation=False),
+    "rule: a role": Parts(role=False),
+    "authentication: token, its cache, revocation, rule, identity headers": Parts(authentication=False),
+}
+AGAIN = {"routing: each target read and matched as if it were new": Parts(remembered_paths=False)}
+"""What usually is remembered, and here is not."""
+
+
+def measure(configurations: Sequence[Parts], rounds: int = ROUNDS, least: float = LEAST) -> list[float]:
+    """Microseconds of one request with each of *configurations*, which take turns."""
+    best = [float("inf")] * len(configurations)
+    with ExitStack() as exits:
+        made = [exits.enter_context(exchange(parts)) for parts in configurations]
+        gc.collect()
+        gc.freeze()
+        for _ in range(rounds):
+            for place, once in enumerate(made):
+                best[place] = min(best[place], _timed(once, least))
+    return best
+
+
+def _timed(work: Callable[[], None], least: float) -> float:
+    count, begun = 0, time.thread_time()
+    spent = 0.0
+    while spent < least:
+        for _ in range(200):
+            work()
+        count += 200
+        spent = time.thread_time() - begun
+    return spent / count * 1e6
+
+
+def table(rounds: int = ROUNDS, least: float = LEAST) -> str:
+    """Return the whole table."""
+    everything, *others = measure([ALL, *WITHOUT.values(), *AGAIN.values()], rounds, least)
+    lines = ["| what | µs / request | costs, µs |", "|---|--:|--:|", f"| everything on | {everything:.1f} | |"]
+    without, again = others[: len(WITHOUT)], others[len(WITHOUT) :]
+    lines += [
+        f"| without {name} | {one:.1f} | {everything - one:.1f} |" for name, one in zip(WITHOUT, without, strict=True)
+    ]
+    lines += [f"| with {name} | {one:.1f} | {one - everything:.1f} |" for name, one in zip(AGAIN, again, strict=True)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"The gateway's own code for one small GET, sockets left out, one core.\n\n{table()}\n")
