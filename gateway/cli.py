@@ -84,4 +84,6 @@ for _name, _words in (
     cli.add_command(verb(_name, _words))
 cli.add_command(verbs("config", "Show what a configuration amounts to."))
 cli.add_command(verbs("keys", "List, make and turn the keys that tokens are signed with."))
+cli.add_command(verbs("sessions", "List and end sessions, also when the gateway is down."))
+cli.add_command(verbs("revoke", "End tokens and sessions, also when the gateway is down."))
 cli.add_command(verbs("token", "Explain, verify and make access tokens."))

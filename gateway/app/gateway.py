@@ -234,6 +234,8 @@ class Gateway:
             report=self.sight.report,
             request_id=lambda: next(self.engine.request_ids).decode(),
             token=self._admin_token,
+            operations=lambda: self.serving.sessions.operations,
+            revoked=self.revoking.known,
             hosts=LOOPBACK_NAMES | {(f"[{listen.host}]" if ":" in listen.host else listen.host).encode()},
         )
         runner = web.AppRunner(admin(services), access_log=None)

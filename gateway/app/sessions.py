@@ -4,14 +4,17 @@ import secrets as entropy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from gateway.app.model import Model
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.models import Config
+from gateway.endpoints.operations import entry_members
 from gateway.sessions.asking import Asking
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed, FeedState
+from gateway.sessions.operations import Operations
 from gateway.sessions.programs import Programs
 from gateway.sessions.revocations import Entry, Revocations
 from gateway.sessions.service import SessionService
@@ -44,6 +47,18 @@ class Revoking:
     table: Revocations
     feed: Feed
     asking: Asking
+    tag_of: Callable[[str, str | None, str], bytes]
+
+    def known(self, most: int) -> dict[str, object]:
+        """Return what this process knows to be revoked, at most so many entries, and how well it knows."""
+        table, feed = self.table, self.feed
+        return {
+            "state": feed.state.value,
+            "age_ms": None if feed.state is FeedState.COLD else round(feed.age * 1000),
+            "held": len(table),
+            "coarsened": table.coarsened,
+            "revocations": [entry_members(entry) for entry in islice(table.entries(), most)],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class Sessions:
     service: SessionService
     programs: Programs
     ending: Ending
+    operations: Operations
     basis: object
     """What `verifier` and `tokens` were made from; equal ones can go on using both."""
 
@@ -90,7 +106,7 @@ def revoking(
     sight.gauge("gateway_store_up", "1 while the revocation feed is not stale.", lambda: feed.age <= 15.0)
     sight.gauge("gateway_clock_offset_seconds", "Store's clock minus ours.", lambda: feed.offset)
     # Our own issuer is one of the things that no reload changes.
-    return Revoking(table, feed, Asking(store, table, tag_of, config.effective.issuer))
+    return Revoking(table, feed, Asking(store, table, tag_of, config.effective.issuer), tag_of)
 
 
 def retention(config: Config) -> float:
@@ -119,12 +135,14 @@ def sessions(
     issuer, audience = effective.issuer, effective.audience
     client_id = config.login.client_id if config.login else "gateway"
     most = config.server.limits.token
-    policy = _policy(config)
+    rules = policy(config)
     signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
     table = revoking.table
-    ending = Ending(store, revoking.feed, lambda: policy)
+    ending = Ending(store, revoking.feed, lambda: rules, on_event=sight.audit)
+    people = FileUsers(model.records, hashes)
+    operations = Operations(store=store, ending=ending, people=people, tag_of=revoking.tag_of, issuer=issuer)
     service = SessionService(
-        people=FileUsers(model.records, hashes),
+        people=people,
         store=store,
         issuer=signer,
         issuer_name=issuer,
@@ -133,20 +151,20 @@ def sessions(
         table=table,
         ending=ending,
         pool=hashes.finishing,
-        policy=lambda: policy,
+        policy=lambda: rules,
         on_event=sight.audit,
     )
     programs = Programs(store=store, issuer=signer, issuer_name=issuer, secrets=secrets, table=table, pool=hashes)
     basis = (issuer, audience, ttl, leeway, most, model.trusted, tuple(effective.identity_headers.items()))
     if before is not None and before.basis == basis:
-        return Sessions(before.verifier, before.tokens, service, programs, ending, basis)
+        return Sessions(before.verifier, before.tokens, service, programs, ending, operations, basis)
     verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
     judge = Verifiers(verifier, model.trusted) if model.trusted else verifier
     tokens = VerifiedTokens(judge, table, renderer(effective.identity_headers), ring)
-    return Sessions(verifier, tokens, service, programs, ending, basis)
+    return Sessions(verifier, tokens, service, programs, ending, operations, basis)
 
 
-def _policy(config: Config) -> Policy:
+def policy(config: Config) -> Policy:
     tokens = config.tokens
     return Policy(
         absolute=tokens.refresh.ttl,

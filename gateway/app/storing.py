@@ -37,18 +37,25 @@ class Troubles:
 
 def open_store(written: StoreConfig, url: str, sight: Sight) -> SessionStore:
     """Return the store at *url*, which is *written*'s or that of the embedded server."""
-    store = connect(
+    store = reached(written, url, Troubles(sight))
+    lost = "Logins and logouts that too few replicas had in time; see store.wait_for_replicas."
+    sight.gauge("gateway_store_unreplicated", lost, lambda: store.link.unreplicated)
+    return store
+
+
+def reached(
+    written: StoreConfig, url: str, on_trouble: Callable[[StoreUnavailable], None] = lambda trouble: None
+) -> SessionStore:
+    """Return the store at *url* with nothing told of it but trouble."""
+    return connect(
         url,
         _text(written.password),
         written.timeout,
         written.prefix,
         replicas=written.wait_for_replicas or 0,
         sentinel_password=_text(written.sentinel_password),
-        on_trouble=Troubles(sight),
+        on_trouble=on_trouble,
     )
-    lost = "Logins and logouts that too few replicas had in time; see store.wait_for_replicas."
-    sight.gauge("gateway_store_unreplicated", lost, lambda: store.link.unreplicated)
-    return store
 
 
 class Settings:

@@ -45,7 +45,7 @@ class House:
         """What generated keys are sealed with; None when they lie open."""
         if not self.config.tokens.keys.seal and not self.config.effective.keys_in_store:
             return None
-        return Seal(Secrets(self._master()).seal)
+        return Seal(Secrets(self.master()).seal)
 
     @property
     def schedule(self) -> Schedule:
@@ -70,7 +70,12 @@ class House:
             return keyring_from((key.file.read_bytes(), key.alg, key.kid, key.state) for key in files)
         return ring_of(self.kept(), self.seal)
 
-    def _master(self) -> bytes:
+    def master(self) -> bytes:
+        """Return the secret that all others derive from.
+
+        Raises:
+            ConfigError: it was generated, and its file is not there.
+        """
         given = self.config.server.secret
         if given is not None:
             return given.value
@@ -78,7 +83,7 @@ class House:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}; it is what the keys are sealed with") from error
+            raise ConfigError(f"{path}: {error.strerror}; `gateway run` makes it") from error
 
 
 def house(path: Path) -> House:

@@ -18,8 +18,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.endpoints.answers import Report
+from gateway.endpoints.operations import Operations, add_operations
 from gateway.errors import Refusal, Refused, extra_headers, problem, refuse
 from gateway.routing.host import normal_host, without_port
+from gateway.telemetry.events import asked_by
 from gateway.tokens.carriers import bearer
 
 LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
@@ -45,6 +47,10 @@ class AdminServices:
     """The admin token; without one, operations are refused to everybody."""
     hosts: frozenset[bytes] = LOOPBACK_NAMES
     """Hosts, without ports, under which operations may be asked for."""
+    operations: Callable[[], Operations] | None = None
+    """What an operator may do about sessions."""
+    revoked: Callable[[int], dict[str, object]] = lambda _most: {}
+    """Tells what this process knows to be revoked, at most so many."""
 
 
 def admin(services: AdminServices) -> web.Application:
@@ -65,25 +71,29 @@ def admin(services: AdminServices) -> web.Application:
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/healthz", readyz)
     app.router.add_get("/metrics", metrics)
+    if services.operations is not None:
+        add_operations(app, services.operations, services.revoked)
     return app
 
 
 def _guard(services: AdminServices) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = services.request_id()
+        asked_by(request_id, request.remote or "")
         try:
             if request.path not in OPEN:
                 _authorise(request, services)
             response = await handler(request)
         except web.HTTPException as error:
             code = {404: "no_route", 405: "method_not_allowed"}.get(error.status, "bad_request")
-            response = _refused(refuse(code, allow=error.headers.get("Allow", "")), services.request_id())
+            response = _refused(refuse(code, allow=error.headers.get("Allow", "")), request_id)
         except Refused as error:
-            response = _refused(error.refusal, services.request_id())
+            response = _refused(error.refusal, request_id)
         except Exception as error:  # whatever broke, the answer is a refusal and never the exception's text
-            request_id = services.request_id()
             services.report(request_id, error)
             response = _refused(refuse("internal_error"), request_id)
+        response.headers["X-Request-Id"] = request_id
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Server"] = "gateway"
@@ -144,7 +154,7 @@ def _refused(refusal: Refusal, request_id: str) -> web.Response:
     response = web.Response(
         status=refusal.status,
         body=problem(refusal, request_id),
-        headers={"Content-Type": "application/problem+json", "X-Request-Id": request_id},
+        headers={"Content-Type": "application/problem+json"},
     )
     response.headers.extend(extra_headers(refusal))
     return response

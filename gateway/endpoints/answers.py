@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gateway.endpoints.facts import ASKED, FACTS, Facts, FactsOf
 from gateway.errors import KeyUnknown, Refusal, Refused, StoreUnavailable, extra_headers, oauth_error, refuse
+from gateway.telemetry.events import asked_by
 
 Report = Callable[[str, BaseException], None]
 """Told the request id and an exception that nobody expected; a bug, to be logged with its traceback."""
@@ -54,6 +55,7 @@ def guard(facts_of: FactsOf, report: Report) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         facts = request[FACTS] = facts_of(request)
+        asked_by(facts.request_id, facts.client_address)
         try:
             response = await _handled(handler, request)
         except web.HTTPException as error:

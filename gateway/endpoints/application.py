@@ -20,8 +20,10 @@ from gateway.endpoints.oauth import introspect, token
 from gateway.endpoints.pages import LoginPages, by_form
 from gateway.endpoints.refresh import refresh
 from gateway.endpoints.rendering import Renderer, file_answer
+from gateway.endpoints.revoke import revoke
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
+from gateway.endpoints.sessions import end_session, sessions
 from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata, offer
 from gateway.errors import ConfigError
 
@@ -76,6 +78,9 @@ def application(services: Services) -> web.Application:
     app.router.add_get(f"{base}/session", session(services))
     app.router.add_get(f"{base}/csrf", csrf_token(services))
     app.router.add_post(f"{base}/token", token(services))
+    app.router.add_get(f"{base}/sessions", sessions(services))
+    app.router.add_delete(f"{base}/sessions/{{id}}", end_session(services))
+    app.router.add_post(f"{base}/revoke", revoke(services))
     if services.clients:
         app.router.add_post(f"{base}/introspect", introspect(services))
     app.router.add_get(JWKS_PATH, jwks(services.ring, services.jwks_max_age))

@@ -55,6 +55,8 @@ class Sessions(Protocol):
 
     async def end(self, session: str, *, subject: str, tenant: str | None = None) -> bool: ...
 
+    async def revoke(self, token_id: str, *, subject: str) -> None: ...
+
 
 class BegunLogins(Protocol):
     """Logins that wait for a second factor; each call may raise StoreUnavailable."""

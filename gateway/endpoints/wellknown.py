@@ -30,6 +30,7 @@ class Offer(NamedTuple):
     """What programs can do here."""
 
     token_endpoint: str
+    revocation_endpoint: str
     introspection_endpoint: str
     grants: tuple[str, ...]
     methods: tuple[str, ...]
@@ -47,6 +48,7 @@ def offer(services: Services) -> Offer | None:
     keys = [client.keys for client in clients if client.keys is not None]
     return Offer(
         services.token_endpoint,
+        f"{services.origin}{services.base_path}/revoke",
         f"{services.origin}{services.base_path}/introspect" if clients else "",
         ("refresh_token", *(("client_credentials",) if clients else ())),
         ("none", *by_secret, *(("private_key_jwt",) if keys else ())),
@@ -77,7 +79,10 @@ def metadata(issuer: str, origin: str, offered: Offer | None, max_age: int = MAX
 
 
 def _promised(offered: Offer) -> dict[str, object]:
-    endpoints = {"token": (offered.token_endpoint, offered.methods)}
+    endpoints = {
+        "token": (offered.token_endpoint, offered.methods),
+        "revocation": (offered.revocation_endpoint, offered.methods),
+    }
     if offered.introspection_endpoint:
         methods = tuple(method for method in offered.methods if method != "none")
         endpoints["introspection"] = (offered.introspection_endpoint, methods)

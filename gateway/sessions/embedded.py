@@ -27,6 +27,9 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 # `sun_path` holds 104 bytes on macOS and 108 on Linux, with a NUL.
 _LONGEST_SOCKET = 103
 
+_ELSEWHERE = "socket"
+"""A file that says where the socket is when its own folder has too long a name."""
+
 _START = 10.0
 """Seconds until a server that says nothing has failed; one that says it is loading may take its time."""
 _STOP = 5.0
@@ -107,6 +110,18 @@ async def answers(socket: Path, patience: float = 1.0) -> bytes | None:
                 await writer.wait_closed()
 
 
+async def running_at(data_dir: Path) -> str | None:
+    """Return the unix:// URL of the embedded server that runs on *data_dir* just now; None when there is none."""
+    folder = data_dir / "store"
+    places = [folder / "v.sock"]
+    with suppress(OSError):
+        places.append(Path((folder / _ELSEWHERE).read_text("utf-8")))
+    for socket in places:
+        if await answers(socket) == b"+PONG":
+            return f"unix://{quote(str(socket))}"
+    return None
+
+
 class EmbeddedStore:
     """One server process and the task that keeps it alive. Start it from the main thread: the kernel's promise to end
     the server with its parent is bound to the thread that started it.
@@ -149,6 +164,8 @@ class EmbeddedStore:
         except BaseException:
             await self.stop()
             raise
+        if self._place.is_temporary:
+            (folder / _ELSEWHERE).write_text(str(self._place.socket), "utf-8")
         self._guard = asyncio.create_task(self._keep(program, self._place))
         return f"unix://{quote(str(self._place.socket))}"
 

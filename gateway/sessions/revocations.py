@@ -34,6 +34,11 @@ class Kind(Enum):
     KEY = "key"
     ALL = "all"
 
+    @property
+    def word(self) -> str:
+        """What people call it: token, session, user, grants, client, tenant, key or all."""
+        return "user" if self is Kind.SUBJECT else self.name.lower()
+
 
 WIDE = frozenset({Kind.CLIENT, Kind.TENANT, Kind.ALL})
 """Kinds whose cut-off must also stop refreshes that come after the feed forgot the entry."""

@@ -149,7 +149,7 @@ class SessionService:
 
     async def logout(self, session: str, *, subject: str, tenant: str | None = None) -> None:
         """End a session of *subject*, as their access token names both; ending it twice is the same as once."""
-        await self._ending.session(self._issuing.tag(subject, tenant), session)
+        await self._ending.session(self._issuing.tag(subject, tenant), session, actor=_person(subject))
 
     async def logout_by_refresh(self, text: str) -> None:
         """End the session a refresh token belongs to; a token that is not ours ends nothing."""
@@ -159,16 +159,25 @@ class SessionService:
 
     async def logout_everywhere(self, *, subject: str, tenant: str | None = None) -> None:
         """End every session of *subject*."""
-        await self._ending.user(self._issuing.tag(subject, tenant), "logout")
+        await self._ending.user(self._issuing.tag(subject, tenant), "logout", _person(subject), sub=subject)
 
     async def logout_others(self, session: str, *, subject: str, tenant: str | None = None) -> None:
         """End every session of *subject* but *session*."""
-        await self._ending.others(self._issuing.tag(subject, tenant), session, "logout")
+        await self._ending.others(self._issuing.tag(subject, tenant), session, "logout", _person(subject))
 
     async def end(self, session: str, *, subject: str, tenant: str | None = None) -> bool:
         """End a session *subject* picked from their list; False when they have no such session."""
-        return await self._ending.listed(self._issuing.tag(subject, tenant), session)
+        return await self._ending.listed(self._issuing.tag(subject, tenant), session, actor=_person(subject))
+
+    async def revoke(self, token_id: str, *, subject: str) -> None:
+        """End one access token of *subject*, by its jti; its session and its siblings live on."""
+        await self._ending.token(token_id, "revoked", _person(subject))
 
     async def sessions(self, *, subject: str, tenant: str | None = None) -> tuple[SessionView, ...]:
         """Return the live sessions of *subject*."""
         return await self._store.sessions_of(self._issuing.tag(subject, tenant))
+
+
+def _person(subject: str) -> str:
+    """Return what the audit calls a person who acts for themselves."""
+    return f"user:{subject}"

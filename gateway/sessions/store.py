@@ -21,6 +21,9 @@ from gateway.tokens.refresh import RefreshToken
 # Stored for the user's own list of sessions; longer ones are cut.
 _LABEL = 128
 
+# Keys looked at in one step of a search: a fraction of a millisecond of the server's time, or what it takes.
+_PAGE, _EVERYTHING = 1000, 100_000_000
+
 _CLUSTER_SKEW = 0.5
 """Seconds by which the clocks of a cluster's nodes may differ (identity.md 2.8)."""
 
@@ -185,13 +188,15 @@ class SessionStore:
         )
         return Ended(number(stamp), was_active=number(found) == 2, was_known=number(found) > 0)
 
-    async def revoke_user(self, tag: bytes, policy: Policy, *, disable: bool = False) -> UserEnded:
-        """End every session of a user; with *disable*, refuse new ones until `enable_user`."""
+    async def revoke_user(
+        self, tag: bytes, policy: Policy, *, disable: bool = False, before_ms: int | None = None
+    ) -> UserEnded:
+        """End every session of a user, or those begun up to *before_ms*; *disable* refuses new ones, too."""
         keys = self.keys.of(tag)
         cut, sids = await self.link.run(
             self._revoke_user,
             (keys.user, keys.index),
-            (_ms(policy.absolute), "1" if disable else ""),
+            (_ms(policy.absolute), "1" if disable else "", "" if before_ms is None else before_ms),
             is_durable=True,
         )
         return UserEnded(number(cut), tuple(text(sid) for sid in items(sids)))
@@ -202,9 +207,9 @@ class SessionStore:
         (was,) = await self.link.run(self._enable_user, (user,), (_ms(policy.absolute),), is_durable=True)
         return number(was) == 1
 
-    async def cut(self, field: str, policy: Policy) -> int:
-        """Raise the durable cut-off of `cli:<id>`, `ten:<id>` or `all` to now; return it in milliseconds."""
-        arguments = (field, _ms(policy.absolute), _ms(self._skew))
+    async def cut(self, field: str, policy: Policy, before_ms: int | None = None) -> int:
+        """Raise the durable cut-off of `cli:<id>`, `ten:<id>` or `all` to now, or *before_ms*; return it (ms)."""
+        arguments = (field, _ms(policy.absolute), _ms(self._skew), "" if before_ms is None else before_ms)
         (cut,) = await self.link.run(self._cut, (self.keys.cuts,), arguments, is_durable=True)
         return number(cut)
 
@@ -229,10 +234,28 @@ class SessionStore:
         keys = self.keys.of(tag)
         sids = [text(sid) for sid in await self.link.run(self._sessions_of, (keys.index,))]
         fields = ("st", "ca", "lu", "ea", "id", "cid", "amr", "dev", "ua", "ip")
-        rows = await self.link.many([("HMGET", keys.session(sid), *fields) for sid in sids])
-        return tuple(
-            view for sid, row in zip(sids, rows, strict=True) if (view := replies.view(sid, items(row))) is not None
+        cut, *rows = await self.link.many(
+            [("HGET", keys.user, "cut"), *(("HMGET", keys.session(sid), *fields) for sid in sids)]
         )
+        views = (replies.view(sid, items(row)) for sid, row in zip(sids, rows, strict=True))
+        return tuple(view for view in views if view is not None and view.created_ms > number(cut or 0))
+
+    async def owner(self, session: str) -> bytes | None:
+        """Return the tag of the user whose session this is, found by looking at every key; for operators.
+
+        None when nobody has such a session.
+        """
+        pattern, cursor = f"{self.keys.prefix}:{{*}}:s:{session}", "0"
+        # A cursor is good at one node only, so several nodes are asked for all they have at once.
+        page = _EVERYTHING if self.address.place.topology is Topology.CLUSTER else _PAGE
+        while True:
+            for reply in await self.link.each("SCAN", cursor, "MATCH", pattern, "COUNT", page):
+                position, found = items(reply)
+                cursor = text(position)
+                for key in items(found):
+                    return bytes.fromhex(text(key).partition("{")[2].partition("}")[0])
+            if cursor == "0" or page == _EVERYTHING:
+                return None
 
     def reader(self, *, block: float) -> Link:
         """Return a link of one connection for whoever follows the feed; *block* as for `open_link`."""

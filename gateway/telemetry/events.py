@@ -5,11 +5,20 @@ They go to standard error, so that the access log on standard output stays a str
 
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import structlog
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_ASKED: ContextVar[Mapping[str, object]] = ContextVar("asked", default=MappingProxyType({}))
+
+
+def asked_by(request_id: str, address: str) -> None:
+    """From now on the audit of this task says by which request something was done, and from where."""
+    _ASKED.set({"request_id": request_id, "client_ip": address} if address else {"request_id": request_id})
 
 
 class Events:
@@ -53,4 +62,4 @@ class Events:
 
     def audit(self, event: str, facts: Mapping[str, object]) -> None:
         """Write an event of the audit trail: login, refresh, reuse, revocation."""
-        self._log.info(event, audit=True, **facts)
+        self._log.info(event, audit=True, **{**_ASKED.get(), **facts})

@@ -60,12 +60,17 @@ class DeadSessions:
     def __init__(self) -> None:
         self.epoch = 0
         self.sessions: set[str] = set()
+        self.tokens: set[str] = set()
 
     def is_dead(self, identity: Identity) -> bool:
-        return identity.session in self.sessions
+        return identity.session in self.sessions or identity.token_id in self.tokens
 
     def add(self, session: str) -> None:
         self.sessions.add(session)
+        self.epoch += 1
+
+    def add_token(self, token_id: str) -> None:
+        self.tokens.add(token_id)
         self.epoch += 1
 
 
@@ -178,6 +183,10 @@ class MemorySessions:
             return False
         self._end(session)
         return True
+
+    async def revoke(self, token_id: str, *, subject: str) -> None:
+        self._break()
+        self.dead.add_token(token_id)
 
     def of(self, subject: str) -> list[str]:
         """Return the live sessions of *subject*."""

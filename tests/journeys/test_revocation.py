@@ -1,6 +1,7 @@
 """Two real gateways over one real store: what ends on one has ended on the other, whatever becomes of the store."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -110,6 +111,36 @@ async def test_logging_out_everywhere_else_ends_the_streams_of_the_others(two_ga
         logout(two_gateways.one, here, "others")
         assert await lost.ended() == 1008
         await kept.go_on()
+
+
+def test_161_an_operator_ends_and_disables_on_one_and_the_other_obeys(two_gateways: Pair) -> None:
+    one, two = two_gateways.one, two_gateways.two
+    first, second = one.login(), two.login()
+    with httpx.Client(base_url=one.admin_url, headers=two_gateways.admin, trust_env=False) as desk:
+        listed = desk.get("/admin/users/alice/sessions").json()["sessions"]
+        assert {first.session, second.session} <= {view["session_id"] for view in listed}
+        for _ in range(2):
+            answer = desk.post("/admin/revocations", json={"kind": "session", "value": first.session})
+            assert answer.status_code == 200
+        until(is_refused(two, first), PATIENCE)
+        assert status(two, second) == 200
+        assert desk.post("/admin/users/alice/disable").json()["disabled"] is True
+        until(is_refused(two, second), PATIENCE)
+        with two.client() as client:
+            login = client.post("/auth/login", json={"username": "alice", "password": "demo"})
+            refresh = client.post("/auth/refresh", json={"refresh_token": second.refresh})
+        assert (login.status_code, refresh.status_code) == (401, 401)
+        assert desk.post("/admin/users/alice/enable").json() == {"disabled": False, "was_disabled": True}
+        assert status(two, two.login()) == 200
+        known = desk.get("/admin/revocations").json()
+    assert known["state"] == "fresh"
+    assert {"session", "user"} <= {entry["kind"] for entry in known["revocations"]}
+    audited = [json.loads(line) for line in one.errors.splitlines() if '"revoked"' in line]
+    assert {(line["kind"], line["value"], line["actor"]) for line in audited} >= {
+        ("session", first.session, "admin"),
+        ("user", "alice", "admin"),
+    }
+    assert all(line["request_id"] and line["client_ip"] == "127.0.0.1" for line in audited)
 
 
 async def test_a_stream_outlives_its_token_while_the_session_is_refreshed_elsewhere(

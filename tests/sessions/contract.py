@@ -343,6 +343,34 @@ class SessionStoreContract:
         assert isinstance(left, int)
         assert left > 0
 
+    async def test_what_began_after_a_given_time_is_spared(self, ana: Person) -> None:
+        old = ana.session, ana.token
+        await ana.wait(100)
+        created = await ana.login()
+        assert isinstance(created, Created)
+        ended = await ana.store.revoke_user(ana.tag, POLICY, before_ms=created.stamp_ms - 50_000)
+        assert ended.cut_ms == created.stamp_ms - 50_000
+        assert isinstance(await ana.present(0), Rotated)
+        assert [view.session for view in await ana.store.sessions_of(ana.tag)] == [ana.session]
+        assert await ana.store.rotate(old[1], old[0], POLICY) == Revoked("cut")
+
+    async def test_a_time_to_come_is_now(self, ana: Person) -> None:
+        created = await ana.login()
+        assert isinstance(created, Created)
+        ended = await ana.store.revoke_user(ana.tag, POLICY, before_ms=created.stamp_ms + 3_600_000)
+        assert ended.cut_ms < created.stamp_ms + 3_600_000 - SLACK_MS
+        assert await ana.present(0) == Revoked("cut")
+
+    async def test_a_cut_at_a_given_time_never_lowers_a_later_one(self, store: SessionStore) -> None:
+        now = await store.cut("all", POLICY)
+        assert await store.cut("all", POLICY, now - 5000) == now
+        assert await store.cut("cli:a", POLICY, now - 5000) == now - 5000
+        assert await store.cut("cli:b", POLICY, now + 3_600_000) < now + 3_600_000 - SLACK_MS
+
+    async def test_the_owner_of_a_session_is_found(self, ana: Person) -> None:
+        assert await ana.store.owner(ana.session) == ana.tag
+        assert await ana.store.owner("A" * 22) is None
+
     async def test_a_session_before_a_wide_cut_is_dead(self, ana: Person) -> None:
         cut = await ana.store.cut("cli:gateway", POLICY)
         outcome = await ana.store.rotate(ana.token, ana.session, POLICY, wide_cut=cut)
