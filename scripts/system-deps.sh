@@ -4,7 +4,7 @@ set -eu
 
 # program:package
 wanted="nginx:nginx haproxy:haproxy redis-server:redis-server redis-cli:redis-tools h2load:nghttp2-client wrk:wrk curl:curl node:nodejs
-    buildah:buildah debootstrap:debootstrap"
+    buildah:buildah debootstrap:debootstrap chromium:chromium"
 njs=/usr/share/nginx/modules-available/mod-http-js.conf
 
 PATH=$PATH:/usr/sbin:/sbin

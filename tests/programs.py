@@ -11,6 +11,7 @@ import pytest
 
 KNOWN = (
     "buildah",
+    "chromium",
     "curl",
     "debootstrap",
     "h2load",

@@ -15,7 +15,7 @@ from gateway.endpoints.answers import guard
 from gateway.endpoints.bodies import MAX_BODY
 from gateway.endpoints.login import login, second_step
 from gateway.endpoints.logout import logout
-from gateway.endpoints.look import Look
+from gateway.endpoints.look import Look, static
 from gateway.endpoints.oauth import introspect, token
 from gateway.endpoints.pages import LoginPages, by_form
 from gateway.endpoints.refresh import refresh
@@ -65,6 +65,11 @@ def application(services: Services) -> web.Application:
     first, second = login(services), second_step(services)
     if services.look is not None and services.cookies.allowed:
         first, second = _pages(app, base, services, services.look, first, second)
+    if services.cookies.allowed:
+        # Public, and fetched as a module by pages of other origins too.
+        shared = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+        script = file_answer(static("client.js").encode(), "text/javascript; charset=utf-8", shared)
+        app.router.add_get(f"{base}/client.js", script)
     app.router.add_post(f"{base}/login", first)
     app.router.add_post(f"{base}/login/mfa", second)
     app.router.add_post(f"{base}/password", account.password(services))

@@ -449,6 +449,15 @@ async def test_the_stylesheet_is_the_operators_too_and_may_be_cached(house: Hous
     assert all(part in look.stylesheet for part in ("#112233", "#aabbcc", "h1 { color: red }"))
 
 
+async def test_the_module_for_front_ends_is_small_and_for_every_page(house: House) -> None:
+    answer = await house.client.get("/auth/client.js")
+    content = await answer.read()
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert len(content) < 4000
+    assert b"export function gateway(" in content
+
+
 def test_the_way_back_stays_in_one_piece() -> None:
     assert parse_qs("return_to=/app?a=b")["return_to"] == ["/app?a=b"]
 
