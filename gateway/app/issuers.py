@@ -26,7 +26,7 @@ def fetcher(
         outbound,
         monotonic=clock.monotonic,
         renew=renew,
-        tell=sight.events.info,
+        event=sight.events.info,
     )
 
 
@@ -40,6 +40,7 @@ def gauge(sight: Sight, current: Callable[[], Iterable[KeyFetcher]]) -> None:
 
 
 def place(name: str, written: TrustedIssuerConfig) -> Place:
+    """Return where the keys of the issuer *name* are."""
     return Place(
         name=name,
         issuer=written.issuer,

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from gateway.app.sessions import RETENTION_MARGIN
+from gateway.app.storing import reached
 from gateway.clock import SystemClock
 from gateway.config.models import Config
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.sessions.feed import Feed
 from gateway.sessions.revocations import Entry, Kind, Revocations
 from gateway.sessions.signing_keys import KeyPlace
-from gateway.sessions.store import SessionStore, connect
+from gateway.sessions.store import SessionStore
 from gateway.tokens import keystore
 from gateway.tokens.kept import Change, KeptKeys
 from gateway.tokens.sealing import Seal
@@ -101,8 +102,7 @@ class Stored:
 
     async def _asked(self, work: Callable[[SessionStore], Awaitable[T]]) -> T:
         written = self._config.store
-        password = None if written.password is None else written.password.value.decode()
-        store = connect(written.url, password, written.timeout, written.prefix)
+        store = reached(written, written.url)
         try:
             return await work(store)
         except StoreUnavailable as error:

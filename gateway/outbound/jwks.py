@@ -2,7 +2,8 @@
 
     in the background   at 50 to 80 % of the set's lifetime, at random, so that a fleet does not ask in step
     on an unknown kid   at most once in 30 s for each issuer, and all who wait for it share one call
-    on failure          the last good set counts for at most 24 h; each failure is tried again, ever more slowly
+    on failure          the last good set counts for at most 24 h; each failure is tried again, ever more slowly:
+                        while there is no set at all after 1 s, 2 s, 4 s to 30 s, else after 1 min to 5 min
     on success          a key that is not in the new set is dead at once
 
 No request ever waits but one whose token names a key that nobody knows, and that one not for longer than one call.
@@ -83,11 +84,11 @@ class KeyFetcher:
         *,
         monotonic: Callable[[], float],
         renew: Callable[[], None],
-        tell: Tell = lambda event, facts: None,
+        event: Tell = lambda name, facts: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Fetch into *keys*; *renew* ends cached verifications when a key is gone, *tell* is told what happens."""
+        """Fetch into *keys*; *renew* ends cached verifications when a key is gone, *event* is told what happens."""
         self.place = place
         self.failures = 0
         """In a row."""
@@ -96,7 +97,7 @@ class KeyFetcher:
         self._outbound = outbound
         self._monotonic = monotonic
         self._renew = renew
-        self._tell = tell
+        self._event = event
         self._sleep = sleep
         self._draw = draw
         self._good_at: float | None = None
@@ -150,6 +151,9 @@ class KeyFetcher:
 
     def _pause(self) -> float:
         share = 0.5 + 0.3 * self._draw()
+        if self.failures and not self._keys.known:
+            # Every token of this issuer is 503 meanwhile; the two may just have been started together.
+            return share * min(float(1 << min(self.failures - 1, 10)), COOLDOWN)
         if self.failures:
             return share * min(COOLDOWN * (1 << min(self.failures, 10)), self._ttl, MOST_PAUSE)
         return share * self._ttl
@@ -169,14 +173,14 @@ class KeyFetcher:
         self._ttl = ttl
         self._good_at = self._monotonic()
         if self.failures:
-            self._tell("jwks_back", {"issuer": self.place.name, "failures": self.failures})
+            self._event("jwks_back", {"issuer": self.place.name, "failures": self.failures})
         self.failures = 0
         before = len(self._keys)
         if self._keys.replace(keys.keys):
             self._renew()
         elif before == len(self._keys):
             return
-        self._tell("jwks_changed", {"issuer": self.place.name, "keys": len(keys.keys), "skipped": list(keys.skipped)})
+        self._event("jwks_changed", {"issuer": self.place.name, "keys": len(keys.keys), "skipped": list(keys.skipped)})
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
@@ -184,9 +188,9 @@ class KeyFetcher:
         if self._keys.known and (age is None or age > MAX_STALE):
             if self._keys.forget():
                 self._renew()
-            self._tell("jwks_forgotten", {"issuer": self.place.name, "reason": reason})
+            self._event("jwks_forgotten", {"issuer": self.place.name, "reason": reason})
         elif self.failures == 1:
-            self._tell("jwks_failed", {"issuer": self.place.name, "reason": reason})
+            self._event("jwks_failed", {"issuer": self.place.name, "reason": reason})
 
     async def _found(self) -> tuple[KeySet, float] | str:
         """Return the set and its lifetime, or a word for why there is none."""
@@ -200,7 +204,8 @@ class KeyFetcher:
         if isinstance(answer, str):
             return answer
         try:
-            return read_set(answer.body, self.place.algorithms), self._lifetime(answer)
+            # In a thread: fifty large keys take the time of many requests.
+            return await asyncio.to_thread(read_set, answer.body, self.place.algorithms), self._lifetime(answer)
         except ValueError as error:
             return f"garbage: {error}"
 
