@@ -187,7 +187,7 @@ class TokensConfig(Model):
     audience: Annotated[Audience, Field(min_length=1)] | None = None
     """A text or a list; absent: the issuer."""
     access_ttl: Annotated[Duration, Field(le=86400.0)] = 600.0
-    leeway: Annotated[DurationOrZero, Field(le=300.0)] = 5.0
+    leeway: Annotated[DurationOrZero, Field(le=60.0)] = 5.0
     refresh: RefreshConfig = RefreshConfig()
     max_sessions: CountOrNone = None
     """Per user; the oldest is ended for a new one."""

@@ -94,3 +94,11 @@ async def test_a_browsers_session_lives_in_cookies_alone(real: HttpClient) -> No
     dead = await real.post("/auth/refresh", headers=after.own)
     assert dead.status == 401
     assert len(dead.headers.getall("Set-Cookie")) == 3
+
+
+async def test_an_access_token_does_not_refresh(real: HttpClient) -> None:
+    login = await (await real.post("/auth/login", json={"username": "alice", "password": "wonderland"})).json()
+    answer = await real.post("/auth/refresh", json={"refresh_token": login["access_token"]})
+    assert (answer.status, (await answer.json())["error"]) == (401, "invalid_grant")
+    # And nobody's session ended by that.
+    assert (await real.post("/auth/refresh", json={"refresh_token": login["refresh_token"]})).status == 200
