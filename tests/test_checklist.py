@@ -216,7 +216,5 @@ def test_the_tests_of_a_statement_exist(number: str) -> None:
     for named in CHECKLIST[number]:
         path, _, name = named.partition("::")
         tree = ast.parse((TESTS / path).read_text())
-        functions = {
-            node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert f"test_{name}" in functions, named
