@@ -95,7 +95,7 @@ async def _keys(name: str, issuer: TrustedIssuerConfig, outbound: Outbound) -> s
         outbound,
         monotonic=time.monotonic,
         renew=lambda: None,
-        tell=lambda _event, facts: reasons.append(str(facts.get("reason", ""))),
+        event=lambda _event, facts: reasons.append(str(facts.get("reason", ""))),
     )
     await fetcher.refresh()
     if fetcher.failures:
