@@ -100,7 +100,23 @@ class Upstream(asyncio.Protocol):
         try:
             self._seen = True
             if self._body is None:
-                self._take_heads(exchange, self._buffer + data if self._buffer else data)
+                if self._buffer:
+                    data = self._buffer + data
+                    self._buffer = b""
+                # A known head and its whole body in one segment, as nearly always. What the built-in application may
+                # say, nobody else may: its heads are neither kept among the others' nor found there.
+                end = data.find(b"\r\n\r\n") + 4
+                head = None if self.target.builtin else self._engine.answers.get(data[:end])
+                if (
+                    head is not None
+                    and 200 <= head[0] < 300
+                    and head[1] == len(data) - end
+                    and head[0] != 204
+                    and exchange.method != b"HEAD"
+                ):
+                    exchange.answer_whole(head, data[end:], self, reusable=not (head[3] or self.lost))
+                else:
+                    self._take_heads(exchange, data)
             else:
                 self._take_body(exchange, self._body, data)
                 if self.exchange is exchange:
@@ -195,9 +211,7 @@ class Upstream(asyncio.Protocol):
                 if len(data) > MAX_HEAD or b"\n\n" in data:
                     self._protocol_error(exchange, "head")
                 return
-            self._buffer = b""
             block = data[:end]
-            # What the built-in application may say, nobody else may: it is neither found nor kept among the others.
             head = None if self.target.builtin else engine.answers.get(block)
             if head is None:
                 head = self._read(block)

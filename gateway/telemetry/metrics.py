@@ -21,6 +21,7 @@ from gateway.telemetry.record import Record
 # OpenTelemetry's advice for http.server.request.duration, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 OVERHEAD_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+_QUICK = BOUNDS[0]
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))
 
 K = TypeVar("K")
@@ -47,7 +48,7 @@ class Series:
         self.seconds += seconds
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.buckets[0 if seconds <= _QUICK else bisect_left(BOUNDS, seconds)] += 1
         if waited:
             self.overhead += seconds - waited
             self.overhead_buckets[bisect_left(OVERHEAD_BOUNDS, seconds - waited)] += 1

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-_TURN = 0.01
+_TURN = 0.002
 _RESET = struct.pack("ii", 1, 0)
 _BEGUN = b"GET /api/small HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 

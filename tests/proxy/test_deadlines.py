@@ -501,7 +501,8 @@ def test_what_happens_while_others_are_ended_counts() -> None:
     for thing in things:
         wheel.watch(thing, 1)
     wheel.advance()
-    assert wheel.expire()
+    for _ in range(5):
+        assert wheel.expire()
     forgotten, moved, *others = [thing for thing in things if not thing.expired]
     wheel.forget(forgotten)
     moved.deadline = 7  # by a request that came meanwhile
