@@ -4,6 +4,7 @@ A value that could break a header or be read as two is made harmless here, whoev
 printable ASCII is percent-encoded as UTF-8, and so is a comma inside a list's member.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
@@ -12,6 +13,9 @@ from gateway.tokens.verify import Identity
 # Printable ASCII without the percent sign, which must stay the sign of an escape.
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _MEMBER = _PLAIN.replace(",", "")
+
+# What most identifiers and roles are made of, and never needs an escape.
+_HARMLESS = re.compile(r"[A-Za-z0-9._:@/-]*", re.ASCII).fullmatch
 
 _KNOWN: dict[str, Callable[[Identity], str | Iterable[str] | None]] = {
     "sub": lambda identity: identity.subject,
@@ -42,16 +46,15 @@ def renderer(headers: Mapping[str, str]) -> Callable[[Identity], bytes]:
             value = find(identity)
             if value is None:
                 continue
-            if isinstance(value, str) and value.isalnum() and value.isascii():
-                rendered.append(f"{name}: {value}\r\n")
-                continue
-            text = (
-                quote(value, safe=_PLAIN) if isinstance(value, str) else ",".join(quote(v, safe=_MEMBER) for v in value)
-            )
+            text = _escaped(value, _PLAIN) if isinstance(value, str) else ",".join(_escaped(v, _MEMBER) for v in value)
             rendered.append(f"{name}: {text.strip()}\r\n")
         return "".join(rendered).encode("ascii")
 
     return render
+
+
+def _escaped(value: str, safe: str) -> str:
+    return value if _HARMLESS(value) else quote(value, safe=safe)
 
 
 def _path(claim: str) -> Callable[[Identity], str | list[str] | None]:
