@@ -4,8 +4,9 @@ A client sends the same block with nearly every request, on however many connect
 balancer in front mixes its clients on a few. So the memory belongs to the configuration in force, not to a connection.
 The key is the whole block, so no other block can ever meet its entry; what it means is the same whoever sent it.
 
-Room is bounded as in `tokens.cache`: by two generations, of which the older goes when the younger is full. So a flood
-of blocks that never come again does not push out those that do.
+Room is bounded as in `tokens.cache`: by two generations, of which the older goes when the younger is full. A block is
+kept when it comes for the second time, so those that never come again (with a trace identifier, say) take no room and
+push nobody out.
 """
 
 from gateway.head import Fields
@@ -14,17 +15,20 @@ MAX_BLOCK = 4 * 1024
 """Bytes of a block worth remembering."""
 GENERATION = 4 * 1024 * 1024
 """Bytes of blocks in one generation; what was read of them takes about as much again, twice."""
+NEWCOMERS = 8192
+"""Blocks seen once that are known by their hash."""
 
 
 class Blocks:
     """Fields by the bytes they were read from. `young` is for looking things up; `aged` and `keep` do the rest."""
 
-    __slots__ = ("_old", "_size", "young")
+    __slots__ = ("_newcomers", "_old", "_size", "young")
 
     def __init__(self) -> None:
         self.young: dict[bytes, Fields] = {}
         self._old: dict[bytes, Fields] = {}
         self._size = 0
+        self._newcomers: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.young) + len(self._old)
@@ -33,13 +37,22 @@ class Blocks:
         """Return what was read of a *block* that is not among the young; from now on it is."""
         fields = self._old.pop(block, None)
         if fields is not None:
-            self.keep(block, fields)
+            self._remember(block, fields)
         return fields
 
     def keep(self, block: bytes, fields: Fields) -> None:
-        """Remember *fields*, which were read from *block*."""
+        """Remember *fields*, which were read from *block*, if it has come before."""
         if len(block) > MAX_BLOCK:
             return
+        newcomers, mark = self._newcomers, hash(block)
+        if mark not in newcomers:
+            if len(newcomers) >= NEWCOMERS:
+                newcomers.clear()
+            newcomers.add(mark)
+            return
+        self._remember(block, fields)
+
+    def _remember(self, block: bytes, fields: Fields) -> None:
         if self._size + len(block) > GENERATION:
             self._old, self.young = self.young, {}
             self._size = 0

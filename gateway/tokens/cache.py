@@ -67,6 +67,7 @@ class VerifiedTokens:
     """Judges tokens, remembering the good ones. For one thread: the event loop's."""
 
     __slots__ = (
+        "_going",
         "_limit_bytes",
         "_limit_entries",
         "_old",
@@ -97,6 +98,8 @@ class VerifiedTokens:
         self._limit_bytes = max_bytes // 2
         self._young: dict[bytes, Verified] = {}
         self._old: dict[bytes, Verified] = {}
+        self._going: dict[bytes, Verified] = {}
+        """The last generation but one: let go a few at a time, as thousands at once would stall every request."""
         self._young_bytes = 0
         self.misses = 0
         """Tokens that had to be verified; the rest of the calls were hits."""
@@ -160,12 +163,15 @@ class VerifiedTokens:
     def _keep(self, token: bytes, entry: Verified) -> None:
         size = _size(token, entry)
         if len(self._young) >= self._limit_entries or self._young_bytes + size > self._limit_bytes:
+            self._going = self._old
             self._old = self._young
             self._young = {}
             self._young_bytes = 0
         if size <= self._limit_bytes:
             self._young[token] = entry
             self._young_bytes += size
+        for _ in range(min(4, len(self._going))):
+            self._going.popitem()
 
     def _drop(self, token: bytes) -> None:
         entry = self._young.pop(token, None)

@@ -264,9 +264,11 @@ async def test_who_the_client_is_is_asked_anew_whatever_came_before(house: House
 def test_blocks_take_bounded_room_and_those_in_use_stay() -> None:
     blocks = Blocks()
     used, fields = b"used" + bytes(1000), Fields()
-    blocks.keep(used, fields)
+    for _ in range(2):
+        blocks.keep(used, fields)
     for number in range(3 * GENERATION // 1000):
-        blocks.keep(b"%08d" % number + bytes(1000), Fields())
+        for _ in range(2):
+            blocks.keep(b"%08d" % number + bytes(1000), Fields())
         if number % 1000 == 0:
             assert blocks.young.get(used, blocks.aged(used)) is fields
     assert len(blocks) <= 2 * GENERATION // 1000
@@ -275,7 +277,15 @@ def test_blocks_take_bounded_room_and_those_in_use_stay() -> None:
 
 def test_a_long_block_takes_no_room() -> None:
     blocks = Blocks()
-    blocks.keep(bytes(MAX_BLOCK + 1), Fields())
+    for _ in range(3):
+        blocks.keep(bytes(MAX_BLOCK + 1), Fields())
+    assert len(blocks) == 0
+
+
+def test_blocks_that_never_come_again_take_no_room() -> None:
+    blocks = Blocks()
+    for number in range(20_000):
+        blocks.keep(b"%d" % number, Fields())
     assert len(blocks) == 0
 
 
