@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-_NAMED = re.compile(r"test((?:_[a-g][0-9]+)+)_")
+_NAMED = re.compile(r"test((?:_[a-g]?[0-9]+)+)_")
 
 STATEMENTS: dict[str, frozenset[str]] = {
     "HTTP/1 framing": frozenset(f"A{number}" for number in range(1, 25)),
@@ -24,6 +24,21 @@ STATEMENTS: dict[str, frozenset[str]] = {
     "headers and identity": frozenset(f"C{number}" for number in range(1, 19)),
     "upgrade and WebSocket": frozenset(f"D{number}" for number in range(1, 10)),
     "answers of upstreams": frozenset(f"G{number}" for number in range(1, 10)),
+    "errors, logs, admin": frozenset(str(number) for number in range(156, 172)),
+    "faults of the process": frozenset(
+        (
+            "clock steps",
+            "invalid reload",
+            "reload under load",
+            "SIGTERM with streams",
+            "SIGKILL",
+            "file descriptors run out",
+            "disk full for logs",
+            "log reader blocked",
+            "event loop stalls",
+            "memory",
+        )
+    ),
     "faults of upstreams and clients": frozenset(
         (
             "upstream refuses",

@@ -23,6 +23,7 @@ from gateway.app import issuers
 from gateway.app.files import ADDRESS_FILE, master_secret, prepare
 from gateway.app.forwarding import PoolGauges, client_limits, engine
 from gateway.app.keys import Keys
+from gateway.app.lag import Lag
 from gateway.app.model import Model, modelled
 from gateway.app.reloading import LOOK, Kept, Outcome, Reloaded, Reloads, Unchanged, Watch, as_answer, changes, reread
 from gateway.app.serving import Lasting, Serving, serving
@@ -44,6 +45,7 @@ from gateway.outbound.jwks import KeyFetcher
 from gateway.presence import Presence
 from gateway.proxy.server import Server
 from gateway.proxy.tls import Certificates
+from gateway.proxy.wheel import TICK
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
@@ -173,6 +175,7 @@ class Gateway:
         if self.effective.embedded:
             # Milliseconds; an external store may be down for long, and then public routes still answer.
             await self.trust.synced()
+        self._lag = Lag(self.sight, self.clock.monotonic, TICK)
         self.server = Server(self.engine, self._tick)
         listen = self.effective.listen
         self.port = await self.server.listen(listen.host, listen.port, self._tls())
@@ -324,6 +327,7 @@ class Gateway:
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. SIGHUP reloads."""
+        self.sight.wait_for_nobody()
         loop = asyncio.get_running_loop()
         asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -379,6 +383,7 @@ class Gateway:
 
     def _tick(self) -> None:
         """Each turn of the wheel: write the log, and look whether the revocations can still be trusted."""
+        self._lag.turn()
         self.sight.recorder.push()
         self.trust.look()
 

@@ -187,6 +187,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
             clock=lasting.store_clock,
             facts_of=doorkeeper.facts_of,
             report=lasting.sight.report,
+            audit=lasting.sight.audit,
             own_origins=effective.own_origins,
             cold=lambda: lasting.feed.cold,
             slow_check=slow_check,

@@ -20,8 +20,13 @@ class Sight:
         self.metrics = Metrics(version=__version__)
         self.recorder = Recorder(self.metrics, None, None)
         self._sink: Sink | None = None
+        self._events_sink: Sink | None = None
         self.adopt(config.telemetry)
-        self.gauge("gateway_access_log_dropped_total", "Batches of log lines given up for a slow reader.", self._lost)
+        self.gauge(
+            "gateway_access_log_dropped_total",
+            "Batches of log lines and events given up for a slow reader.",
+            self._lost,
+        )
 
     def adopt(self, telemetry: TelemetryConfig) -> None:
         """Write as *telemetry* says from now on."""
@@ -34,6 +39,11 @@ class Sight:
         self._sink = self._sink or Sink(sys.stdout.fileno())
         lines: Lines = TextLines(colour=sys.stdout.isatty()) if is_text else JsonLines()
         self.recorder.write_as(lines, self._sink)
+
+    def wait_for_nobody(self) -> None:
+        """Write events in a thread, too: a reader who does not read must not stop the process."""
+        self._events_sink = Sink(sys.stderr.fileno())
+        self.events.write_to(self._events_sink)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show *read*'s value under *name*."""
@@ -57,8 +67,9 @@ class Sight:
     def close(self) -> None:
         """Write what is left."""
         self.recorder.flush()
-        if self._sink is not None:
-            self._sink.close()
+        for sink in (self._sink, self._events_sink):
+            if sink is not None:
+                sink.close()
 
     def _lost(self) -> float:
-        return self._sink.dropped if self._sink is not None else 0
+        return sum(sink.dropped for sink in (self._sink, self._events_sink) if sink is not None)

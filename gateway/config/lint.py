@@ -21,7 +21,6 @@ from gateway.users.file import UserRecord
 _ADMINISTRATIVE = frozenset(
     {"admin", "administrator", "internal", "management", "actuator", "debug", "metrics", "console", "private"}
 )
-_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
@@ -87,9 +86,6 @@ def _opened(config: Config) -> Iterator[Finding]:
         words = {segment.literal.decode("utf-8", "replace").lower() for segment in own}
         if named := sorted(words & _ADMINISTRATIVE):
             yield Finding(loc, f'a public route with "{named[0]}" in its path', "write roles: [...], or another path")
-        if own == parse("/**") and not _SAFE.issuperset(public):
-            reason = "anybody may change anything: a public route to everything, for every method"
-            yield Finding(loc, reason, "write methods: [GET], or auth: required")
 
 
 def _is_below(config: Config, at: int, index: int, segments: list[tuple[Segment, ...]]) -> bool:

@@ -49,8 +49,15 @@ def refusal_answer(refusal: Refusal, facts: Facts, more: Mapping[str, object] | 
     return response
 
 
-def guard(facts_of: FactsOf, report: Report) -> Middleware:
-    """Return the middleware around every handler: finds the facts, translates what is raised, adds the headers."""
+Audit = Callable[[str, Mapping[str, object]], None]
+"""Told an event and its facts."""
+
+
+def guard(facts_of: FactsOf, report: Report, audit: Audit = lambda event, facts: None) -> Middleware:
+    """Return the middleware around every handler: finds the facts, translates what is raised, adds the headers.
+
+    What has changed, or was meant to change, is told to *audit*, whatever came of it (ASVS 16.3).
+    """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -69,9 +76,29 @@ def guard(facts_of: FactsOf, report: Report) -> Middleware:
             report(facts.request_id, error)
             response = refusal_answer(refuse("internal_error", type(error).__name__), facts)
         _finish(response, facts)
+        if request.method not in _READING:
+            audit("authentication", _for_audit(request, response, facts))
         return response
 
     return guarded
+
+
+_READING = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+def _for_audit(request: web.Request, response: web.StreamResponse, facts: Facts) -> dict[str, object]:
+    """Return who did what, from where, and what came of it: names of ours only, nothing that a client wrote."""
+    route = request.match_info.route.resource
+    members = {
+        "action": "unknown" if route is None else f"{request.method} {route.canonical}",
+        "status": response.status,
+        "code": facts.code,
+        "reason": facts.reason,
+        "sub": facts.subject or "",
+        "client_ip": facts.client_address,
+        "request_id": facts.request_id,
+    }
+    return {name: value for name, value in members.items() if value != ""}
 
 
 async def _handled(handler: Handler, request: web.Request) -> web.StreamResponse:

@@ -59,7 +59,7 @@ def application(services: Services) -> web.Application:
     """Return the application with everything under `services.base_path`, the public keys and the metadata."""
     base = services.base_path.rstrip("/")
     app = web.Application(
-        middlewares=[guard(services.facts_of, services.report)],
+        middlewares=[guard(services.facts_of, services.report, services.audit)],
         client_max_size=4 * MAX_BODY,
     )
     first, second = login(services), second_step(services)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.endpoints.answers import Report
+from gateway.endpoints.answers import Audit, Report
 from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.facts import FactsOf
 from gateway.endpoints.look import Look
@@ -118,6 +118,8 @@ class Services:
     base_path: str = "/auth"
     origin: str = ""
     """Scheme, host and port by which clients know us; without one there is no metadata to publish."""
+    audit: Audit = lambda _event, _facts: None
+    """Told of every login, refresh, logout and change, and what came of it."""
     jwks_max_age: int = 300
     """Seconds for which the public keys may be cached."""
 

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
+
+from gateway.telemetry.recorder import Sink
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -21,19 +23,41 @@ def asked_by(request_id: str, address: str) -> None:
     _ASKED.set({"request_id": request_id, "client_ip": address} if address else {"request_id": request_id})
 
 
+class Through:
+    """A text file that is written by a sink's thread."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, text: str) -> None:
+        self._sink.write(text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        self._sink.push()
+
+
 class Events:
     """Writes events; never a token, a cookie or a password (callers pass ids and words, not input)."""
 
     def __init__(self, *, level: str = "info", text: bool = False) -> None:
+        self._file: TextIO | Through = sys.stderr
+        self._form = (level, text)
+        self.write_as(level=level, text=text)
+
+    def write_to(self, sink: Sink) -> None:
+        """Write by *sink* from now on, so that nobody waits for a slow reader."""
+        self._file = Through(sink)
+        level, text = self._form
         self.write_as(level=level, text=text)
 
     def write_as(self, *, level: str, text: bool) -> None:
         """Write what is at least *level*, in this form, from now on."""
+        self._form = (level, text)
         renderer: Any = (
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
         )
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
+            structlog.PrintLogger(cast("TextIO", self._file)),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),

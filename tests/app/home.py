@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.app import Gateway
 from gateway.app.reloading import Kept, Outcome, Reloaded
+from gateway.clock import Clock
 from gateway.config.load import load
 
 USERS = "users:\n  ana: {password: demo, roles: [user], demo: true}\n"
@@ -100,12 +101,14 @@ class Home:
 
 
 @contextlib.asynccontextmanager
-async def home(folder: Path, text: str = USUAL, *, server: str = "", users: str = USERS) -> AsyncIterator[Home]:
+async def home(
+    folder: Path, text: str = USUAL, *, server: str = "", users: str = USERS, clock: Clock | None = None
+) -> AsyncIterator[Home]:
     """Run the gateway; it is stopped in the end."""
     made = Home(folder)
     async with made.one.server, made.two.server:
         made.write(text, server=server, users=users)
-        made.gateway = Gateway(load(folder / "gateway.yaml", {}), {})
+        made.gateway = Gateway(load(folder / "gateway.yaml", {}), {}, clock)
         await made.gateway.start()
         made.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{made.gateway.port}", verify=False, timeout=20)
         try:

@@ -42,11 +42,6 @@ FINDINGS = [
         id="a public route that is called internal",
     ),
     pytest.param(
-        "routes:\n  - {path: /**, to: app, auth: public}\n",
-        ["6: routes[0].path: anybody may change anything: a public route to everything, for every method"],
-        id="everything is public",
-    ),
-    pytest.param(
         "routes:\n  - {path: /x, to: app, roles: [ghost]}\n",
         ['6: routes[0]: nobody has the role "ghost" that is asked for here'],
         id="a role that nobody has",

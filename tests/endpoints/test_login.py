@@ -422,6 +422,7 @@ async def test_a_full_hash_queue_is_503_with_retry_after(house: House) -> None:
     assert (await response.json())["code"] == "overloaded"
 
 
+@pytest.mark.item("171")
 async def test_a_bug_ends_in_500_and_is_reported_and_not_told(house: House) -> None:
     house.sessions.fails = ZeroDivisionError("at /srv/secret/path with password wonderland")
     response = await house.client.post("/auth/login", json=ALICE)
@@ -435,6 +436,7 @@ async def test_a_bug_ends_in_500_and_is_reported_and_not_told(house: House) -> N
     assert [type(error) for error in house.reported] == [ZeroDivisionError]
 
 
+@pytest.mark.item("156")
 async def test_no_answer_echoes_what_the_client_sent(house: House) -> None:
     mark = "mark-7f3a"
     for body in ({"username": mark, "password": mark}, {"username": mark, "password": mark, "mode": mark}):

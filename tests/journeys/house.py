@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from tests.journeys.redaction import leaks
+
 ROOT = Path(__file__).parent.parent.parent
 
 START_WITHIN = 30.0
@@ -346,6 +348,8 @@ def running(
         if text is None or "drain:" not in text:
             gateway.hurry()
         gateway.stop()
+        # Whatever a test is about, nothing secret may be in any log of the suite (identity.md 4, 157).
+        assert leaks(gateway.output + gateway.errors) == []
 
 
 USERS = """\

@@ -225,6 +225,7 @@ def test_a_browser_refreshes_and_logs_out_by_its_cookies(browser: Browser) -> No
     refused(browser.ask("GET", "/api/hello", cookie=stolen), 401, "token_revoked")
 
 
+@pytest.mark.item("SIGKILL")
 def test_killing_the_gateway_ends_its_processes_and_the_next_start_remembers_everything(tmp_path: Path) -> None:
     """Logins and logouts outlive the process: after SIGKILL too, keys, sessions and revocations are as they were."""
     port = free_port()

@@ -132,6 +132,7 @@ async def test_until_the_delay_is_over_everything_goes_on(here: Leaving) -> None
     await new.closed()
 
 
+@pytest.mark.item("SIGTERM with streams")
 async def test_what_does_not_end_in_time_is_cut(here: Leaving) -> None:
     client = await begun(here, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", asyncio.Event())
     await client.until(b"hello")

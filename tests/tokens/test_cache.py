@@ -72,6 +72,7 @@ def test_a_token_is_verified_once_and_rendered_once() -> None:
     assert (tokens.misses, render.times, table.asked, len(tokens)) == (1, 1, 1, 1)
 
 
+@pytest.mark.item("167")
 def test_what_is_refused_is_never_kept() -> None:
     tokens = remembering()
     for raw in (b"", b"junk", token(exp=1), token() + b"=", signed(key_for("HS256", 1)), token(sub="")):

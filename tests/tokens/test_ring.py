@@ -152,3 +152,13 @@ def test_the_entity_tag_changes_with_the_keys_and_only_then() -> None:
     tag = ring_of(one).jwks_etag()
     assert tag[0] == tag[-1] == '"'
     assert tag.isascii()
+
+
+@pytest.mark.item("162")
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "HS256"])
+def test_nothing_private_is_published(alg: str) -> None:
+    ring = KeyRing([key_for(alg)])
+    members = {name for jwk in ring.jwks()["keys"] for name in jwk}
+    assert not members & {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+    assert bool(members) is (alg != "HS256")
+    assert ring.jwks_bytes().count(b'"kid"') == len(ring.jwks()["keys"])
