@@ -5,6 +5,7 @@ fetched and connections that are open stay in use.
 """
 
 import hashlib
+import os
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -129,11 +130,12 @@ def _is_same(name: str, config: Config, digests: Digests, before: Model) -> bool
 
 
 def digests_of(paths: Iterable[Path]) -> Digests:
-    """Return a digest of what is in each file; of one that cannot be read, the reason."""
+    """Return a digest of what is in each file, or of a directory's names; of what cannot be read, the reason."""
     found = {}
     for path in paths:
         try:
-            found[path] = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+            content = "\n".join(sorted(os.listdir(path))).encode() if path.is_dir() else path.read_bytes()
+            found[path] = hashlib.blake2b(content, digest_size=16).digest()
         except OSError as error:
             found[path] = str(error.errno).encode()
     return found

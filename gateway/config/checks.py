@@ -148,7 +148,7 @@ def _ties(draft: Draft) -> Iterator[Finding]:
         Route(
             name=route.title,
             index=index,
-            place=f"line {draft.document.line(('routes', index))}",
+            place=draft.document.nearby(("routes", index)),
             host=route.host,
             template=route.path,
             upstream=route.to,

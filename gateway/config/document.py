@@ -38,6 +38,8 @@ class Place(NamedTuple):
 
     key: Mark
     value: Mark
+    source: Source | None = None
+    """The file it is in; None for that of the document."""
 
 
 class Document:
@@ -76,7 +78,28 @@ class Document:
         """Return what is to be said about *loc*, or about its key, with its place."""
         place = self.places.get(self.known(loc))
         mark = Mark(0, 0) if place is None else place.key if at_key else place.value
-        return Fault(self.source, *mark, dotted(loc), reason, hint)
+        source = self.source if place is None or place.source is None else place.source
+        return Fault(source, *mark, dotted(loc), reason, hint)
+
+    def where(self, loc: Loc) -> str:
+        """Return file and line of *loc*, or of the nearest thing around it: ``gateway.yaml:31``."""
+        place = self.places.get(self.known(loc))
+        source = self.source if place is None or place.source is None else place.source
+        return f"{Path(source.name).name}:{place.value.line if place else 1}"
+
+    def nearby(self, loc: Loc) -> str:
+        """Return where *loc* is for who reads this file: ``line 31``, or ``orders.yaml:31`` for a part of it."""
+        place = self.places.get(self.known(loc))
+        return self.where(loc) if place is not None and place.source is not None else f"line {self.line(loc)}"
+
+    def adopt(self, part: "Document", there: Loc, here: Loc) -> None:
+        """Take over the places of everything at *there* in *part*, which stands at *here* now."""
+        for loc, place in part.places.items():
+            if loc[: len(there)] == there:
+                self.places[(*here, *loc[len(there) :])] = place._replace(source=part.source)
+        for loc in part.filled_in:
+            if loc[: len(there)] == there:
+                self.filled_in.add((*here, *loc[len(there) :]))
 
 
 def dotted(loc: Loc) -> str:

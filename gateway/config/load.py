@@ -15,6 +15,7 @@ from gateway.config import checks
 from gateway.config.document import BROKEN, Document, Loc, contents, read
 from gateway.config.explain import note_all
 from gateway.config.faults import FaultyFile, Wrong
+from gateway.config.including import include
 from gateway.config.interpolation import expander, file_bytes
 from gateway.config.models import Config
 from gateway.config.users import user_faults
@@ -82,6 +83,12 @@ def _document(path: Path, environ: Mapping[str, str], seen: set[Path]) -> Docume
     document = read(str(path), contents(path), expand=expand, may_be_empty=_may_be_empty)
     document.files = seen
     if isinstance(document.data, dict):
+
+        def part(file: Path) -> Document:
+            seen.add(file)
+            return read(str(file), contents(file), expand=expand, may_be_empty=_may_be_empty)
+
+        include(document, path.parent, part, seen.add)
         _borrow(document, environ)
         for field in _SECRETS:
             _fill_in_secret(document, field, path.parent)

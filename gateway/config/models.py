@@ -62,6 +62,8 @@ class Config(Model):
     telemetry: TelemetryConfig = TelemetryConfig()
     tests: ListOf[ExpectationConfig] = ()
     """What `gateway test` holds the routes against."""
+    include: ListOf[Text] = ()
+    """More files, below the directory of this one: routes/*.yaml."""
 
     _document: Document | None = PrivateAttr(None)
 
@@ -95,5 +97,4 @@ class Config(Model):
 
     def place(self, *loc: str | int) -> str:
         """Return where *loc* is written: ``gateway.yaml:31``."""
-        document = self._document
-        return f"{Path(document.source.name).name}:{document.line(loc)}" if document else f"{loc[0]}[{loc[-1]}]"
+        return self._document.where(loc) if self._document else f"{loc[0]}[{loc[-1]}]"

@@ -378,6 +378,18 @@ async def test_a_file_that_was_missing_is_noticed_when_it_comes(house: Home) -> 
     assert await house.taken_up()
 
 
+async def test_a_new_part_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.yaml").write_text("upstreams: {three: 'http://127.0.0.1:1'}\n")
+    async with home(tmp_path, f"{USUAL}include: [parts/*.yaml]\n") as house:
+        watch = house.gateway._watch
+        assert not await watch.look()
+        (tmp_path / "parts" / "b.yaml").write_text("routes:\n  - {path: /part, to: one, auth: public}\n")
+        assert [await watch.look() for _ in range(2)] == [False, True]
+        assert "routes[/part]: added" in await house.taken_up()
+        assert await house.status("/part") == 200
+
+
 def test_looks_are_rare_enough_to_cost_nothing() -> None:
     assert LOOK >= 1.0
 
