@@ -247,15 +247,22 @@ def _timed(work: Callable[[], None], least: float) -> float:
     return spent / count * 1e6
 
 
+def _cost(difference: float) -> str:
+    return f"{difference:.1f}" if difference >= 0.1 else "< 0.1"
+
+
 def table(rounds: int = ROUNDS, least: float = LEAST) -> str:
     """Return the whole table."""
     everything, *others = measure([ALL, *WITHOUT.values(), *AGAIN.values()], rounds, least)
     lines = ["| what | µs / request | costs, µs |", "|---|--:|--:|", f"| everything on | {everything:.1f} | |"]
     without, again = others[: len(WITHOUT)], others[len(WITHOUT) :]
     lines += [
-        f"| without {name} | {one:.1f} | {everything - one:.1f} |" for name, one in zip(WITHOUT, without, strict=True)
+        f"| without {name} | {one:.1f} | {_cost(everything - one)} |"
+        for name, one in zip(WITHOUT, without, strict=True)
     ]
-    lines += [f"| with {name} | {one:.1f} | {one - everything:.1f} |" for name, one in zip(AGAIN, again, strict=True)]
+    lines += [
+        f"| with {name} | {one:.1f} | {_cost(one - everything)} |" for name, one in zip(AGAIN, again, strict=True)
+    ]
     return "\n".join(lines)
 
 

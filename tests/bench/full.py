@@ -39,21 +39,21 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("small", ("nginx", "gateway", "haproxy", "envoy", "envoy-nocache", "nginx-njs", "naive"), rounds=5, seconds=3),
-    Step("features"),
+    Step("small", ("nginx", "gateway", "haproxy", "envoy", "envoy-nocache", "nginx-njs", "naive"), rounds=4, seconds=3),
+    Step("features", rounds=1),
     Step("miss", ("gateway", "haproxy", "envoy", "envoy-nocache"), rounds=3),
     Step("tls", rounds=3),
     Step("large-1mib", ("nginx", "gateway", "haproxy", "envoy"), rounds=3),
     Step("latency", seconds=3),
     Step("streams", rounds=2),
-    Step("slowloris", rounds=2, seconds=4),
+    Step("slowloris", rounds=3, seconds=4),
     Step("idle", rounds=1),
-    Step("large"),
-    Step("post"),
-    Step("mixed"),
-    Step("c1"),
-    Step("c256"),
-    Step("hs256"),
+    Step("large", rounds=1),
+    Step("post", rounds=1),
+    Step("mixed", rounds=1),
+    Step("c1", rounds=1),
+    Step("c256", rounds=1),
+    Step("hs256", rounds=1),
 )
 
 

@@ -27,7 +27,7 @@ def test_the_last_step_may_use_all_that_is_left_and_earlier_ones_leave_room() ->
     last = full.options(full.STEPS[-1], 100.0, (), given)
     assert last.until == 100.0 + full.WITHIN - sum(table.seconds for table in full.TABLES)
     assert first.until < last.until
-    assert (first.rounds, first.seconds) == (5, 3)
+    assert (first.rounds, first.seconds) == (4, 3)
 
 
 @pytest.mark.parametrize(
