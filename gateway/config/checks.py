@@ -19,6 +19,8 @@ from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
 from gateway.routing.template import parse, shape
 from gateway.sessions.address import parse as parse_store
+from gateway.tokens.issue import RESERVED
+from gateway.users.claims import OWN
 
 
 class Draft(NamedTuple):
@@ -65,6 +67,7 @@ def check(draft: Draft) -> None:
         _headers,
         _refresh,
         _keys,
+        _login_claims,
         _issuers,
         _clients,
         _silent_refresh,
@@ -198,6 +201,12 @@ def _refresh(draft: Draft) -> Iterator[Finding]:
     if tokens.refresh.idle > tokens.refresh.ttl:
         key = "idle" if "idle" in tokens.refresh.model_fields_set else "ttl"
         yield Finding(("tokens", "refresh", key), "idle is longer than ttl, so it would never end a session")
+
+
+def _login_claims(draft: Draft) -> Iterator[Finding]:
+    login = draft.config.login
+    for claim in sorted((RESERVED - OWN).intersection(login.claims if login is not None else ())):
+        yield Finding(("login", "claims", claim), f'the claim "{claim}" is the gateway\'s own', "remove it", True)
 
 
 def _keys(draft: Draft) -> Iterator[Finding]:

@@ -12,22 +12,11 @@ from gateway.config.faults import Wrong, meant
 from gateway.config.findings import Finding
 from gateway.config.model import ListOf, Model
 from gateway.config.sections import Algorithm, Audience
-from gateway.config.values import Duration, DurationOrZero, FilePath, Flag, Text
+from gateway.config.values import ClaimPath, Duration, DurationOrZero, FilePath, Flag, Text
 from gateway.routing.host import normal_host, without_port
-from gateway.tokens.claims import steps
 
 DISCOVERY = "/.well-known/openid-configuration"
 """Below the issuer (OpenID Connect Discovery section 4); names the place of the keys."""
-
-
-def _path(value: str) -> str:
-    try:
-        steps(value)
-    except ValueError as error:
-        raise Wrong(
-            str(error), "write it like realm_access.roles; quote names with dots: '\"https://x/roles\"'"
-        ) from error
-    return value
 
 
 def _url(value: str) -> str:
@@ -46,9 +35,6 @@ def _host(value: str) -> str:
     if host is None or without_port(host) != host:
         raise Wrong(f'"{value}" is no host name', "write it like www.googleapis.com")
     return host.decode()
-
-
-ClaimPath = Annotated[Text, AfterValidator(_path)]
 
 
 class TrustedKeyConfig(Model):

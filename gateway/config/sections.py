@@ -1,5 +1,6 @@
 """The sections of the file that are about the gateway itself: server, store, tokens, login, roles, telemetry."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -9,6 +10,7 @@ from gateway.config.addresses import Address, Listen, Network, Origin
 from gateway.config.entries import Words
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.values import (
+    ClaimPath,
     Count,
     CountOrNone,
     Duration,
@@ -20,6 +22,7 @@ from gateway.config.values import (
     Size,
     Text,
 )
+from gateway.tokens.claims import steps
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
@@ -214,6 +217,13 @@ class LoginConfig(Model):
     verify: VerifyConfig
     hash_threads: CountOrNone = None
     """none: one less than there are cores."""
+    claims: Mapping[Annotated[Text, Field(max_length=255)], ClaimPath] = Field(default_factory=dict)
+    """Claim to its place in a person's record: {roles: groups, plan: subscription.plan}. Absent: as it is stored."""
+
+    @property
+    def claim_map(self) -> dict[str, tuple[str, ...]]:
+        """Claim to the steps that lead to its value."""
+        return {claim: steps(path) for claim, path in self.claims.items()}
 
 
 class RoleConfig(Model):

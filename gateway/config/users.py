@@ -18,15 +18,13 @@ from gateway.config.model import Model
 from gateway.config.models import Config
 from gateway.config.values import Flag, Text
 from gateway.errors import ConfigError
+from gateway.tokens.issue import RESERVED, Unissuable
+from gateway.tokens.subject import Subject
+from gateway.users.claims import mapped
 from gateway.users.file import UserRecord, fault, normal_name
 
 # What tokens say about themselves, or what the file has a key of its own for.
-_RESERVED = frozenset(
-    {
-        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "iat_ms", "auth_time", "amr", "acr", "act", "cnf"),
-        *("client_id", "azp", "scope", "roles", "permissions", "tenant", "username"),
-    }
-)
+_RESERVED = RESERVED | {"username"}
 
 
 def _password(value: object) -> str:
@@ -140,12 +138,39 @@ def _check(document: Document, users: Mapping[str, UserConfig], config: Config |
             document.fault(loc, f'the same name as "{same}" in another spelling', at_key=True)
         if (other := subs.setdefault(user.sub or name, name)) != name:
             document.fault(loc, f'the same sub as of "{other}"; two people would be one', at_key=True)
+    if config is not None and config.login is not None and config.login.claims:
+        _check_mapped(document, users, config.login.claim_map, known)
     if config is not None:
         for reason, hint in _demo_dangers(config):
             demo = [name for name, user in users.items() if user.demo]
             if demo:
                 text = f"{', '.join(demo)}: demo users are for this machine only, but {reason}"
                 document.fault(("users", demo[0], "demo"), text, hint)
+
+
+def _check_mapped(
+    document: Document, users: Mapping[str, UserConfig], mapping: Mapping[str, tuple[str, ...]], known: tuple[str, ...]
+) -> None:
+    """Note whom the mapping of `login.claims` would give no token, or a role that there is not."""
+    for name, user in users.items():
+        record = user.record()
+        person = Subject(
+            record.sub or name,
+            name,
+            record.roles,
+            record.permissions,
+            record.scopes,
+            record.tenant,
+            record.claims,
+        )
+        try:
+            roles = mapped(person, mapping).roles
+        except Unissuable as error:
+            document.fault(("users", name), f"by login.claims, {error}", at_key=True)
+            continue
+        for role in sorted(set(roles).difference(known, user.roles)):
+            reason, hint = unknown_role(role, known)
+            document.fault(("users", name), f"by login.claims, {reason}", hint, at_key=True)
 
 
 def _demo_dangers(config: Config) -> Iterator[tuple[str, str]]:

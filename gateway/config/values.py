@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic import ValidationInfo as Info
 
 from gateway.config.faults import Wrong
+from gateway.tokens.claims import steps
 
 _DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,3})?(?:ms|[smhdw]))+")
@@ -215,3 +216,17 @@ SecretText = Annotated[
     PlainSerializer(repr),
     WithJsonSchema({"type": "string", "description": 'A secret; better "${NAME}", best a *_file'}),
 ]
+
+
+def _claim_path(value: str) -> str:
+    try:
+        steps(value)
+    except ValueError as error:
+        raise Wrong(
+            str(error), "write it like realm_access.roles; quote names with dots: '\"https://x/roles\"'"
+        ) from error
+    return value
+
+
+ClaimPath = Annotated[Text, AfterValidator(_claim_path)]
+"""Where a claim is: names with dots between, those with dots in them quoted."""

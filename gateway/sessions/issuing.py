@@ -1,11 +1,12 @@
 """What login and refresh have in common: naming a user, signing for them, and taking back what they lost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from gateway.errors import Refused, refuse
 from gateway.sessions.ending import Ending
 from gateway.sessions.people import Pool
 from gateway.sessions.revocations import Revocations
-from gateway.tokens.issue import AccessToken, Issuer
+from gateway.tokens.issue import AccessToken, Issuer, Unissuable
 from gateway.tokens.secrets import Secrets, subject_tag
 from gateway.tokens.subject import Subject
 
@@ -23,6 +24,7 @@ class Issuing:
         table: Revocations,
         ending: Ending,
         pool: Pool,
+        on_event: Callable[[str, Mapping[str, object]], None] = lambda event, facts: None,
     ) -> None:
         """*issuer_name* and *client_id* are those *issuer* was made with."""
         self.client_id = client_id
@@ -32,6 +34,7 @@ class Issuing:
         self._table = table
         self._ending = ending
         self._pool = pool
+        self._on_event = on_event
 
     def tag(self, sub: str, tenant: str | None) -> bytes:
         """Return the tag under which the store keeps a user of this gateway."""
@@ -48,16 +51,21 @@ class Issuing:
 
         Raises:
             Refused: (overloaded) too much waits for a thread.
+            Refused: (internal_error) the gate would refuse the token; the operator is told why, the client is not.
         """
-        return await self._pool.run(
-            self._issuer.access_token,
-            subject,
-            session=session,
-            stamp_ms=stamp_ms,
-            auth_time=auth_time,
-            amr=amr,
-            scopes=scopes,
-        )
+        try:
+            return await self._pool.run(
+                self._issuer.access_token,
+                subject,
+                session=session,
+                stamp_ms=stamp_ms,
+                auth_time=auth_time,
+                amr=amr,
+                scopes=scopes,
+            )
+        except Unissuable as error:
+            self._on_event("token_unissuable", {"sub": subject.sub, "session": session, "reason": str(error)})
+            raise Refused(refuse("internal_error", "token_unissuable")) from error
 
     async def withdraw(self, tag: bytes, before: str, subject: Subject, stamp_ms: int) -> None:
         """When a role was taken away since the user's last token, make their older tokens refresh."""

@@ -8,6 +8,7 @@ import secrets as random
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
+from gateway.errors import Refused
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.sessions.ending import Ending
 from gateway.sessions.issuing import Issuing, grants, seconds
@@ -65,6 +66,7 @@ class SessionService:
             table=table,
             ending=ending,
             pool=pool,
+            on_event=on_event,
         )
         self._refreshing = Refreshing(
             people=people,
@@ -139,7 +141,13 @@ class SessionService:
             return BadCredentials("disabled")
         await self._ending.evicted(tag, created.evicted)
         await self._issuing.withdraw(tag, created.grants, subject, created.stamp_ms)
-        access = await self._issuing.access_token(subject, session, created.stamp_ms, created.auth_time, amr, granted)
+        try:
+            access = await self._issuing.access_token(
+                subject, session, created.stamp_ms, created.auth_time, amr, granted
+            )
+        except Refused:
+            await self._ending.session(tag, session, "no_token")  # nobody could ever use it
+            raise
         ends_in = seconds(created.idle_ends_ms - created.stamp_ms)
         return Login(access, mint(self._issuing.secrets, token), ends_in, session, subject, new.scope)
 

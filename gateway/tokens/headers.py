@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
+from gateway.tokens.claims import reached, steps
 from gateway.tokens.verify import Identity
 
 # Printable ASCII without the percent sign, which must stay the sign of an escape.
@@ -35,8 +36,8 @@ _KNOWN: dict[str, Callable[[Identity], str | Iterable[str] | None]] = {
 def renderer(headers: Mapping[str, str]) -> Callable[[Identity], bytes]:
     """Return a function that renders an identity as the lines *headers* ask for: header name to claim.
 
-    A claim is one of the usual names or a path into the token's claims, with dots between members. A claim that is
-    missing, or is an object, yields no line.
+    A claim is one of the usual names or a path into the token's claims (`steps`). A claim that is missing, or is an
+    object, yields no line.
     """
     lines = [(name, _KNOWN.get(claim) or _path(claim)) for name, claim in headers.items()]
 
@@ -58,15 +59,10 @@ def _escaped(value: str, safe: str) -> str:
 
 
 def _path(claim: str) -> Callable[[Identity], str | list[str] | None]:
-    parts = claim.split(".")
+    path = steps(claim)
 
     def find(identity: Identity) -> str | list[str] | None:
-        value: object = identity.claims
-        for part in parts:
-            if not isinstance(value, Mapping) or part not in value:
-                return None
-            value = value[part]
-        return _text(value)
+        return _text(reached(identity.claims, path))
 
     return find
 

@@ -120,3 +120,34 @@ def test_gateways_that_would_refuse_each_others_tokens_are_worth_a_word(tmp_path
     said = "\n".join(cautions(loaded(tmp_path, text), {}))
     assert "tokens.keys.store: each data directory has keys of its own" in said
     assert "tokens.issuer: it is http://127.0.0.1:8080, after server.listen" in said
+
+
+MAPPED = "login: {verify: {file: users.yaml}, claims: {roles: groups, plan: subscription.plan}}\nroles: {user: {}}\n"
+
+
+def test_a_mapping_of_claims_is_held_against_the_users_file(tmp_path: Path) -> None:
+    person = "users:\n  ana: {password: demo, demo: true, claims: {groups: %s}}"
+    assert loaded(tmp_path, MAPPED, users=person % "[user]").login is not None
+    assert 'by login.claims, no role is called "usr"' in refused(tmp_path, MAPPED, users=person % "[usr]")
+    assert "by login.claims, roles must be a list of names" in refused(tmp_path, MAPPED, users=person % "{a: 1}")
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ("{sub: id}", 'the claim "sub" is the gateway\'s own'),
+        ("{exp: id}", 'the claim "exp" is the gateway\'s own'),
+        ("{cnf: id}", 'the claim "cnf" is the gateway\'s own'),
+        ("{plan: a..b}", "is no path to a claim"),
+        ("{plan: 7}", "login.claims.plan"),
+    ],
+)
+def test_a_mapping_that_cannot_be_meant_is_refused(claims: str, said: str, tmp_path: Path) -> None:
+    text = f"login: {{verify: {{file: users.yaml}}, claims: {claims}}}"
+    assert said in refused(tmp_path, text, users="users: {}")
+
+
+@pytest.mark.parametrize("claim", ["nonce", "may_act", "events", "username", "exp"])
+def test_nobodys_record_replaces_what_the_gateway_says(claim: str, tmp_path: Path) -> None:
+    users = f"users:\n  ana: {{password: demo, demo: true, claims: {{{claim}: x}}}}"
+    assert "the gateway's own" in refused(tmp_path, LOGIN, users=users)

@@ -212,6 +212,18 @@ class TestLogin:
         assert not gateway.is_dead(second)
         assert await gateway.refused(first.refresh) == "revoked"
 
+    async def test_of_somebody_whose_token_would_be_too_large_leaves_no_session_and_says_why(
+        self, gateway: Gateway, people: People
+    ) -> None:
+        people.change(claims={"x": "y" * 9000})
+        with pytest.raises(Refused) as refused:
+            await gateway.tried()
+        assert (refused.value.refusal.code.name, refused.value.refusal.reason) == ("internal_error", "token_unissuable")
+        assert "token_unissuable" in str(gateway.events)
+        people.change(claims={})
+        who = (await gateway.login()).subject
+        assert len(await gateway.service.sessions(subject=who.sub, tenant=who.tenant)) == 1
+
     async def test_shows_in_the_list(self, gateway: Gateway) -> None:
         login = await gateway.login(device="laptop", user_agent="curl/8", address="127.0.0.1")
         (view,) = await gateway.service.sessions(subject="u-1", tenant="acme")
