@@ -26,8 +26,7 @@ from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets, subject_tag
 from gateway.tokens.trusted import Verifiers
 from gateway.tokens.verify import Verifier
-from gateway.users.claims import MappedPeople
-from gateway.users.credentials import CredentialVerifier
+from gateway.users.claims import through
 from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
 
@@ -141,9 +140,7 @@ def sessions(
     signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
     table = revoking.table
     ending = Ending(store, revoking.feed, lambda: rules, on_event=sight.audit)
-    people: CredentialVerifier = FileUsers(model.records, hashes)
-    if config.login is not None and config.login.claims:
-        people = MappedPeople(people, config.login.claim_map)
+    people = through(FileUsers(model.records, hashes), config.login.claim_map if config.login else {})
     operations = Operations(store=store, ending=ending, people=people, tag_of=revoking.tag_of, issuer=issuer)
     service = SessionService(
         people=people,

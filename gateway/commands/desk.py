@@ -27,6 +27,7 @@ from gateway.sessions.revocations import Revocations
 from gateway.sessions.store import SessionStore
 from gateway.telemetry.events import Events
 from gateway.tokens.secrets import Secrets, subject_tag
+from gateway.users.claims import through
 from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
 
@@ -78,7 +79,7 @@ async def operations(found: House) -> AsyncIterator[Operations]:
         yield Operations(
             store=store,
             ending=Ending(store, feed, lambda: policy(config), on_event=events.audit),
-            people=FileUsers(records, pool),
+            people=through(FileUsers(records, pool), config.login.claim_map if config.login else {}),
             tag_of=tag_of,
             issuer=issuer,
         )

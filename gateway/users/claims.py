@@ -73,6 +73,11 @@ class MappedPeople:
             return Unavailable(f"claims: {error}")
 
 
+def through(people: CredentialVerifier, mapping: Paths) -> CredentialVerifier:
+    """Return *people*, read through *mapping* when there is one."""
+    return MappedPeople(people, mapping) if mapping else people
+
+
 def _names(claim: str, value: object) -> tuple[str, ...]:
     """Read *value* as every claim of names is read: a list, or text, which is one name and never split."""
     if value is None:
