@@ -56,6 +56,7 @@ class Document:
         """Values with `${…}` in them."""
         self.files: set[Path] = set()
         """Everything that was read for it, also what could not be."""
+        self._has_parts = False
 
     def known(self, loc: Loc) -> Loc:
         """Return the part of *loc* that is written in the file, steps that are not skipped over."""
@@ -88,12 +89,12 @@ class Document:
         return f"{Path(source.name).name}:{place.value.line if place else 1}"
 
     def nearby(self, loc: Loc) -> str:
-        """Return where *loc* is for who reads this file: ``line 31``, or ``orders.yaml:31`` for a part of it."""
-        place = self.places.get(self.known(loc))
-        return self.where(loc) if place is not None and place.source is not None else f"line {self.line(loc)}"
+        """Return where *loc* is for who reads this file: ``line 31``, or ``orders.yaml:31`` where there are parts."""
+        return self.where(loc) if self._has_parts else f"line {self.line(loc)}"
 
     def adopt(self, part: "Document", there: Loc, here: Loc) -> None:
         """Take over the places of everything at *there* in *part*, which stands at *here* now."""
+        self._has_parts = True
         for loc, place in part.places.items():
             if loc[: len(there)] == there:
                 self.places[(*here, *loc[len(there) :])] = place._replace(source=part.source)

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
 
 from gateway.config.entries import Words
 from gateway.config.faults import Wrong, meant
 from gateway.config.model import Model
-from gateway.config.values import DurationOrZero, Flag, Text, kind_of, text
+from gateway.config.values import DurationOrZero, Flag, Text, text
 from gateway.errors import CODES
 from gateway.routing.route import KNOWN_METHODS
 
@@ -28,15 +28,24 @@ class CallerConfig(Model):
     login_age: DurationOrZero = 0.0
 
 
-def _caller(value: object) -> object:
-    if isinstance(value, str):
-        return text(value)
-    if not isinstance(value, dict):
-        raise Wrong(
-            f"a name or keys with values are needed, not {kind_of(value)}",
-            "write anonymous, a user, a role, or {roles: [...]}",
-        )
-    return value
+def _form(value: object) -> str | None:
+    match value:
+        case str():
+            return "name"
+        case dict() | CallerConfig():
+            return "keys"
+        case _:
+            return None
+
+
+Caller = Annotated[
+    Annotated[Text, Tag("name")] | Annotated[CallerConfig, Tag("keys")],
+    Discriminator(
+        _form,
+        custom_error_type="caller",
+        custom_error_message="anonymous, a user, a role, or {roles: [...]} is needed",
+    ),
+]
 
 
 class Call:
@@ -90,7 +99,7 @@ def _expected(value: object) -> int | str:
 class ExpectationConfig(Model):
     """One call, by whom, and what comes of it."""
 
-    who: Annotated[str | CallerConfig, BeforeValidator(_caller)] = Field("anonymous", alias="as")
+    who: Caller = Field("anonymous", alias="as")
     """anonymous, a user, a role, or somebody with these roles and claims."""
     call: Annotated[
         Call,

@@ -82,9 +82,10 @@ def _limit(value: float) -> str:
 def _keys_at(annotation: Any, loc: Loc) -> set[str]:
     """Return the keys that are possible at *loc* below *annotation*; steps that it does not know are tags."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         if not loc:
-            return set(annotation.model_fields)
-        field = annotation.model_fields.get(str(loc[0]))
+            return set(fields)
+        field = fields.get(str(loc[0]))
         return set() if field is None else _keys_at(field.annotation, loc[1:])
     found: set[str] = set()
     for inner in _inner(annotation):

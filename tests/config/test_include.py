@@ -73,7 +73,7 @@ def test_what_is_there_twice_is_a_fault_with_both_places(tmp_path: Path) -> None
     said = refused(tmp_path, MAIN + telemetry, a=telemetry, b="version: 1\n")
     assert said.startswith("parts/a.yaml:1:1: telemetry: this section is there already, at gateway.yaml:7\n")
     same = "routes:\n  - {path: /main, to: app}\n"
-    assert "matches the same requests at line 6" in refused(tmp_path, a=same, b="version: 1\n")
+    assert "matches the same requests at gateway.yaml:6" in refused(tmp_path, a=same, b="version: 1\n")
     other = same.replace("/main", "/same")
     assert "parts/b.yaml:2:12: routes[2].path: this matches the same requests at a.yaml:2" in refused(
         tmp_path, a=other, b=other
