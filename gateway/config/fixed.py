@@ -23,6 +23,7 @@ _FIXED = (
     _Fixed(("tokens", "issuer"), lambda config: config.effective.issuer, "every session belongs to it"),
     _Fixed(("store",), lambda config: config.store, "sessions are there"),
     _Fixed(("tokens", "keys", "alg"), lambda config: config.tokens.keys.alg, "keys were made with it"),
+    _Fixed(("tokens", "keys", "store"), lambda config: config.tokens.keys.store, "keys are there"),
     _Fixed(("tokens", "keys", "rotate"), lambda config: config.tokens.keys.rotate, "keys turn by it"),
     _Fixed(("tokens", "keys", "publish_ahead"), lambda config: config.tokens.keys.publish_ahead, "keys turn by it"),
     _Fixed(("tokens", "keys", "seal"), lambda config: config.tokens.keys.seal, "keys are kept so"),

@@ -151,6 +151,7 @@ FIXED = [
     pytest.param("{keys:", "{issuer: us, keys:", "tokens.issuer", id="issuer"),
     pytest.param("login:", "store: {timeout: 1s}\nlogin:", "store", id="store"),
     pytest.param("{alg: ES256}", "{alg: ES256, rotate: none}", "tokens.keys.rotate", id="turn of keys"),
+    pytest.param("{alg: ES256}", "{alg: ES256, store: store}", "tokens.keys.store", id="place of keys"),
     pytest.param("login: {", "login: {hash_threads: 7, ", "login.hash_threads", id="threads"),
 ]
 
