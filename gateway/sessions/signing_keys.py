@@ -2,15 +2,15 @@
 
 The whole set is one document with a revision, and a change counts only when the set is still the one it was made from:
 of several gateways that start together or whose schedules fall due together one wins, and the others take up what it
-did. The keys in the document are sealed under the secret that the gateways share, so the store and its copies hold
-nothing that signs.
+did. The keys in the document are sealed under the secret that the gateways share, and the whole with its revision is
+marked under it, so who holds the store or a copy can neither sign nor bring back a key that was taken away.
 
 A gateway goes on with the keys it has while the store is away. When the store has lost writes, in a failover or
 altogether, whoever holds the later set gives it back.
 """
 
 import asyncio
-import hashlib
+import hmac
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
@@ -81,19 +81,18 @@ class KeyPlace:
         version = _version(n, m)
         if version == NOTHING.version:
             return NOTHING
+        text = document if isinstance(document, bytes) else b""
+        if not hmac.compare_digest(self._mark(version.revision, text), version.mark):
+            raise self._unusable("are damaged, or sealed with another secret: give the server.secret_file they have")
         try:
-            return Revised(version, decoded(document if isinstance(document, bytes) else b""))
+            return Revised(version, decoded(text))
         except ValueError as error:
-            raise ConfigError(
-                f"{_PLACE} ({self._store.keys.signing}) are damaged or were written by another version; they are left "
-                "as they are. Restore the store from a backup, or delete that key to start with a new one (access "
-                "tokens in use then end; people stay logged in)"
-            ) from error
+            raise self._unusable("were written by another version of the gateway") from error
 
     async def write(self, kept: KeptKeys, revision: int, instead_of: Version) -> Revised | None:
         """Put *kept* in the place of *instead_of*; None when another set is there by now."""
         document = encoded(kept)
-        version = Version(revision, hashlib.sha256(document).hexdigest()[:32].encode())
+        version = Version(revision, self._mark(revision, document))
         (done,) = await self._store.link.run(self._put, (self._store.keys.signing,), (*instead_of, *version, document))
         return Revised(version, kept) if number(done) == 1 else None
 
@@ -115,6 +114,15 @@ class KeyPlace:
             if made is not None:
                 return made
         raise StoreUnavailable("others change the signing keys all the time")
+
+    def _mark(self, revision: int, document: bytes) -> bytes:
+        return self._seal.mark(b"%d\n%b" % (revision, document))
+
+    def _unusable(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"{_PLACE} ({self._store.keys.signing}) {why}; they are left as they are. Restore the store from a backup, "
+            "or delete that key to start with a new one (access tokens in use then end; people stay logged in)"
+        )
 
     def _sound(self, change: Change, before: KeptKeys) -> KeptKeys:
         kept = change(before)

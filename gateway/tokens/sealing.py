@@ -4,6 +4,8 @@ Whoever gets hold of a backup, a volume or the store alone learns nothing and ca
 is bound to what it is about, so that sealed texts cannot be exchanged for one another either (NIST SP 800-38D).
 """
 
+import hashlib
+import hmac
 import secrets
 
 from cryptography.exceptions import InvalidTag
@@ -19,15 +21,20 @@ _NONCE = 12
 class Seal:
     """Closes and opens texts with one secret of 32 bytes."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_marking")
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(secret)
+        self._marking = hmac.digest(secret, b"gateway seal mark", hashlib.sha256)
 
     def close(self, text: bytes, about: bytes) -> str:
         """Return *text* so that only the same secret and the same *about* open it."""
         nonce = secrets.token_bytes(_NONCE)
         return _MARK + encode(nonce + self._cipher.encrypt(nonce, text, about))
+
+    def mark(self, text: bytes) -> bytes:
+        """Return what only the same secret makes of *text*, in hex: for what may be read and not changed."""
+        return hmac.digest(self._marking, text, hashlib.sha256).hex()[:32].encode()
 
     def open(self, sealed: str, about: bytes) -> bytes | None:
         """Return what was closed; None when the secret, *about* or a bit of the text is another."""

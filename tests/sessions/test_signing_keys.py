@@ -189,6 +189,24 @@ async def test_a_store_that_is_away_leaves_the_keys_in_force(store: SessionStore
     await lost.close()
 
 
+async def test_who_can_write_to_the_store_can_neither_bring_back_a_key_nor_change_what_it_is_for(
+    store: SessionStore,
+) -> None:
+    keys, ring = member(store)
+    await keys.look(NOW)
+    before = await store.link.command("HGETALL", store.keys.signing)
+    assert isinstance(before, list)
+    old = [part for part in before if isinstance(part, bytes)]
+    bad = ring.signing().kid
+    await keys.expel(bad, NOW)
+    # The old document again, as if it were a newer one; and with a word of it changed.
+    for n, changed in ((9, old[5]), (10, old[5].replace(b'"since": ', b'"since": 1'))):
+        await store.link.command("HSET", store.keys.signing, "n", n, "m", old[3], "d", changed)
+        with pytest.raises(ConfigError, match="damaged"):
+            await keys.look(NOW)
+    assert ring.verifying(bad) is None
+
+
 async def test_changes_that_cross_are_all_made(store: SessionStore) -> None:
     keys, _ = member(store)
     await keys.look(NOW)
