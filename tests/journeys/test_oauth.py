@@ -93,8 +93,12 @@ def test_a_program_gets_a_token_by_its_secret(site: Site, method: str) -> None:
     with site.client("reports", site.secret, method) as client:
         token = client.fetch_token(grant_type="client_credentials", scope="a")
         assert token["scope"] == "a"
-        told = client.introspect_token(site.metadata["introspection_endpoint"], token=token["access_token"]).json()
-    assert (told["active"], told["sub"], told["scope"]) == (True, "client:reports", "a")
+        asked = site.metadata["introspection_endpoint"]
+        told = client.introspect_token(asked, token=token["access_token"]).json()
+        assert (told["active"], told["sub"], told["scope"]) == (True, "client:reports", "a")
+        assert client.revoke_token(site.metadata["revocation_endpoint"], token=token["access_token"]).status_code == 200
+        told = client.introspect_token(asked, token=token["access_token"]).json()
+    assert told == {"active": False}
 
 
 def test_a_program_gets_a_token_by_its_signature(site: Site) -> None:
@@ -121,3 +125,22 @@ def test_a_session_is_refreshed_as_the_public_client(site: Site) -> None:
         with pytest.raises(OAuthError) as error:
             client.refresh_token(site.metadata["token_endpoint"], refresh_token="gwr_nonsense")
     assert error.value.error == "invalid_grant"
+
+
+def test_a_session_is_given_back_by_the_public_client(site: Site) -> None:
+    begun = site.login()
+    with site.client("gateway", method="none") as client:
+        renewed = client.refresh_token(site.metadata["token_endpoint"], refresh_token=begun["refresh_token"])
+        place = site.metadata["revocation_endpoint"]
+        answer = client.revoke_token(place, token=renewed["refresh_token"], token_type_hint="refresh_token")
+        assert (answer.status_code, answer.content) == (200, b"")
+        with pytest.raises(OAuthError) as error:
+            client.refresh_token(site.metadata["token_endpoint"], refresh_token=renewed["refresh_token"])
+    assert error.value.error == "invalid_grant"
+    seen = httpx.get(
+        f"{site.url}/auth/session",
+        headers={"Authorization": f"Bearer {renewed['access_token']}"},
+        verify=site.trust,
+        trust_env=False,
+    )
+    assert (seen.status_code, seen.json()["code"]) == (401, "token_revoked")
