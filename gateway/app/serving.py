@@ -16,6 +16,7 @@ from gateway.app.probing import start_probes
 from gateway.app.sessions import Revoking, Sessions, sessions
 from gateway.app.sight import Sight
 from gateway.clock import Clock
+from gateway.config.models import Config
 from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.cookies import CookieSettings, clearing_lines
 from gateway.endpoints.inside import Doorkeeper, Inside
@@ -29,6 +30,7 @@ from gateway.outbound.probes import Prober
 from gateway.proxy import connect as ways
 from gateway.proxy.engine import Engine, Snapshot
 from gateway.proxy.pool import Pool
+from gateway.routing.cors import Cors
 from gateway.routing.route import BUILTIN
 from gateway.sessions.begun import BegunLogins
 from gateway.sessions.store import SessionStore
@@ -196,6 +198,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
             client_id=config.login.client_id if config.login else "gateway",
             cookies=_cookies(model),
             look=model.look,
+            cors=_cors(config),
             base_path=config.login.base_path if config.login else "/auth",
             origin=effective.origin,
             jwks_max_age=round(config.tokens.keys.jwks_max_age),
@@ -217,6 +220,11 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         renewals=SilentRefresh(made.service, lasting.secrets, _cookies(model)),
         login_page=_login_page(model),
     )
+
+
+def _cors(config: Config) -> Cors | None:
+    cors = config.cors
+    return None if cors is None else Cors(frozenset(cors.origins), max_age=round(cors.max_age))
 
 
 def _login_page(model: Model) -> bytes:

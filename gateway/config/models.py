@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJs
 
 from gateway.config import names
 from gateway.config.clients import ClientConfig, client_name
+from gateway.config.cors import CorsConfig
 from gateway.config.document import Document
 from gateway.config.effective import Effective, effective
 from gateway.config.entries import DefaultsConfig, RouteConfig
@@ -57,6 +58,8 @@ class Config(Model):
     routes: ListOf[RouteConfig] = ()
     clients: Mapping[Annotated[Text, AfterValidator(client_name)], ClientConfig] = Field(default_factory=dict)
     """Programs that get tokens for themselves."""
+    cors: CorsConfig | None = None
+    """Front ends of other origins that may call the gateway's own endpoints."""
     pages: Pages = Field(default_factory=PagesConfig)
     """The gateway's own pages, for people; false for none."""
     telemetry: TelemetryConfig = TelemetryConfig()

@@ -31,7 +31,7 @@ def own_identity(request: web.Request, services: Services, *, fresh: bool = Fals
     """
     who = caller(request, cookies.read(request, services.cookies), services)
     if who.by_cookie:
-        refuse_foreign(request, (who.identity.session,), services.secrets, services.own_origins)
+        refuse_foreign(request, (who.identity.session,), services.secrets, services.origins)
     request[FACTS].subject = who.identity.subject
     if fresh and services.clock.wall() - who.identity.auth_time > FRESH:
         raise Refused(refuse("login_too_old", "account"))

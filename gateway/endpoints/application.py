@@ -24,6 +24,7 @@ from gateway.endpoints.revoke import revoke
 from gateway.endpoints.services import Services
 from gateway.endpoints.session import csrf_token, session
 from gateway.endpoints.sessions import end_session, sessions
+from gateway.endpoints.sharing import sharing
 from gateway.endpoints.wellknown import JWKS_PATH, METADATA_PATH, jwks, metadata, offer
 from gateway.errors import ConfigError
 
@@ -59,7 +60,10 @@ def application(services: Services) -> web.Application:
     """Return the application with everything under `services.base_path`, the public keys and the metadata."""
     base = services.base_path.rstrip("/")
     app = web.Application(
-        middlewares=[guard(services.facts_of, services.report, services.audit)],
+        middlewares=[
+            *([] if services.cors is None else [sharing(services.cors, base)]),
+            guard(services.facts_of, services.report, services.audit),
+        ],
         client_max_size=4 * MAX_BODY,
     )
     first, second = login(services), second_step(services)

@@ -19,13 +19,20 @@ def header(request: web.Request, name: str) -> bytes | None:
     return ", ".join(values).encode("utf-8", "surrogateescape") if values else None
 
 
-def refuse_foreign_login(request: web.Request, own_origins: frozenset[bytes]) -> None:
-    """Refuse (csrf_failed) a login that another site's page sends, before anybody looks at the credentials."""
+def refuse_foreign_login(
+    request: web.Request, own_origins: frozenset[bytes], friends: frozenset[bytes] = frozenset()
+) -> None:
+    """Refuse (csrf_failed) a login that another site's page sends, before anybody looks at the credentials.
+
+    *friends* are other origins that may log people in.
+    """
     site = header(request, "Sec-Fetch-Site")
     origin = header(request, "Origin")
     if site in (b"same-origin", b"none"):
         return
     if site is None and (origin is None or origin in own_origins):
+        return
+    if origin in friends:
         return
     raise Refused(refuse("csrf_failed", "login_cross_site"))
 

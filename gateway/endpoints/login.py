@@ -35,7 +35,7 @@ def login(services: Services) -> Handler:
     signing_in = SigningIn(services)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        refuse_foreign_login(request, services.own_origins)
+        refuse_foreign_login(request, services.own_origins, services.friends)
         fields = await bodies.fields(request)
         check_page_token(request, fields, services)
         asked = credentials(fields)
@@ -55,7 +55,7 @@ def second_step(services: Services) -> Handler:
     signing_in = SigningIn(services)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        refuse_foreign_login(request, services.own_origins)
+        refuse_foreign_login(request, services.own_origins, services.friends)
         fields = await bodies.fields(request)
         token = bodies.needed(fields, "mfa_token")
         signed_in = await signing_in.by_code(token, code_in(fields), place_of(request, services))

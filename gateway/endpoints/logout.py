@@ -55,7 +55,7 @@ async def _by_cookies(request: web.Request, carried: Carried, services: Services
     identity = None if carried.access is None else _once_valid(carried.access.encode("latin-1"), request, services)
     by_refresh = "" if carried.refresh is None else session_of(carried.refresh, services)
     by_access = "" if identity is None else identity.session
-    refuse_foreign(request, {by_access, by_refresh}, services.secrets, services.own_origins)
+    refuse_foreign(request, {by_access, by_refresh}, services.secrets, services.origins)
     if carried.refresh is not None:
         await services.sessions.logout_by_refresh(carried.refresh)
     if identity is not None and by_access != by_refresh:
@@ -69,7 +69,7 @@ async def _wider(request: web.Request, services: Services, *, everywhere: bool) 
     carried = cookies.read(request, services.cookies)
     identity, by_cookie = caller(request, carried, services)
     if by_cookie:
-        refuse_foreign(request, (identity.session,), services.secrets, services.own_origins)
+        refuse_foreign(request, (identity.session,), services.secrets, services.origins)
     request[FACTS].subject = identity.subject
     if not everywhere:
         await services.sessions.logout_others(identity.session, subject=identity.subject, tenant=identity.tenant)

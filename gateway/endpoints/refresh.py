@@ -53,7 +53,7 @@ async def _from_cookie(request: web.Request, carried: Carried, services: Service
         if carried.repeated:
             cookies.clear_all(refused, services.cookies)
         return refused
-    refuse_foreign(request, (session_of(carried.refresh, services),), services.secrets, services.own_origins)
+    refuse_foreign(request, (session_of(carried.refresh, services),), services.secrets, services.origins)
     outcome = await services.sessions.refresh(carried.refresh)
     if isinstance(outcome, InvalidGrant):
         refused = refusal_answer(refuse("invalid_grant", outcome.reason), facts)

@@ -9,6 +9,7 @@ from gateway.endpoints.answers import Audit, Report
 from gateway.endpoints.cookies import CookieSettings
 from gateway.endpoints.facts import FactsOf
 from gateway.endpoints.look import Look
+from gateway.routing.cors import Cors
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.sessions.outcomes import SessionView
 from gateway.tokens.cache import Verified
@@ -113,6 +114,8 @@ class Services:
     client_id: str = "gateway"
     """The public client of the people who log in here."""
     cookies: CookieSettings = field(default_factory=CookieSettings)
+    cors: Cors | None = None
+    """Front ends of other origins that may call the JSON endpoints."""
     look: Look | None = field(default_factory=Look)
     """How the pages look; None for no pages."""
     base_path: str = "/auth"
@@ -122,6 +125,16 @@ class Services:
     """Told of every login, refresh, logout and change, and what came of it."""
     jwks_max_age: int = 300
     """Seconds for which the public keys may be cached."""
+
+    @property
+    def friends(self) -> frozenset[bytes]:
+        """Other origins whose pages may act for the people who use them."""
+        return frozenset() if self.cors is None else frozenset(one.encode() for one in self.cors.origins)
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """Our own origins and those of friends."""
+        return self.own_origins | self.friends
 
     @property
     def token_endpoint(self) -> str:

@@ -46,7 +46,7 @@ def end_session(services: Services) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         identity, by_cookie = caller(request, cookies.read(request, services.cookies), services)
         if by_cookie:
-            refuse_foreign(request, (identity.session,), services.secrets, services.own_origins)
+            refuse_foreign(request, (identity.session,), services.secrets, services.origins)
         request[FACTS].subject = identity.subject
         session = request.match_info["id"]
         if SESSION.fullmatch(session) is None or not await services.sessions.end(

@@ -96,7 +96,8 @@ def _promised(offered: Offer) -> dict[str, object]:
 
 
 def _cached(request: web.Request, body: bytes, etag: str, max_age: int, kind: str) -> web.Response:
-    headers = {"Cache-Control": f"public, max-age={max_age}", "ETag": etag}
+    # Public, and read by scripts of other origins too.
+    headers = {"Cache-Control": f"public, max-age={max_age}", "ETag": etag, "Access-Control-Allow-Origin": "*"}
     if _unchanged(request, etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, headers={**headers, "Content-Type": kind})

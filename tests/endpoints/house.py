@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.facts import Facts
 from gateway.endpoints.services import Services
+from gateway.routing.cors import Cors
 from gateway.sessions.answers import BadCredentials, InvalidGrant, Login, Refreshed
 from gateway.sessions.begun import TRIES
 from gateway.sessions.outcomes import SessionView
@@ -351,7 +352,7 @@ class Browser:
         return {**self.cookie, "Sec-Fetch-Site": "same-origin"}
 
 
-async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) -> House:
+async def build(key: SigningKey, clients: Mapping[str, Client] | None = None, cors: Cors | None = None) -> House:
     """Make a house and open its door."""
     clock = MovedClock()
     ring = KeyRing([key])
@@ -396,6 +397,7 @@ async def build(key: SigningKey, clients: Mapping[str, Client] | None = None) ->
         programs=programs,
         slow_check=slow_check,
         clients=clients or {},
+        cors=cors,
         origin=ORIGIN,
         tokens=VerifiedTokens(verifier, sessions.dead, lambda _identity: b"", ring),
         verifier=verifier,
