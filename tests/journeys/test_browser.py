@@ -161,9 +161,8 @@ def test_a_person_logs_in_works_in_two_tabs_and_logs_out_of_both(
     assert ("alice" in other.content(), ACCESS in cookies(context)) == (True, True)
 
     # Another site, with the person logged in here.
-    attacker = context.new_page()
     for host in ("localhost", "127.0.0.1"):
-        assert attack(attacker, stage, host, "/auth/account/sign-out", {}) == 403
+        assert attack(context.new_page(), stage, host, "/auth/account/sign-out", {}) == 403
     assert call(page, API, "/api/orders", None)[0] == 200
 
     # Out in one tab is out in all.
