@@ -12,7 +12,6 @@ from gateway import __version__
 from gateway.commands.lazy import verb, verbs
 from gateway.commands.option import CONFIG
 from gateway.commands.option import guarded as _guarded
-from gateway.errors import ConfigError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,30 +46,6 @@ def healthcheck() -> None:
     sys.exit(ask())
 
 
-@cli.group()
-def users() -> None:
-    """Work on users."""
-
-
-@users.command("hash")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
-def hash_password(password_stdin: bool) -> None:
-    """Print the argon2id hash of a password, for a users file."""
-
-    def work() -> None:
-        from gateway.users.passwords import Hasher
-
-        if password_stdin:
-            password = sys.stdin.readline().rstrip("\n")
-        else:
-            password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        if not password:
-            raise ConfigError("an empty password is none")
-        click.echo(Hasher().hash(password))
-
-    _guarded(work)
-
-
 for _name, _words in (
     ("check", "List every fault of the configuration, and what deserves a second look."),
     ("routes", "Show every route, the most specific first."),
@@ -86,4 +61,5 @@ cli.add_command(verbs("config", "Show what a configuration amounts to."))
 cli.add_command(verbs("keys", "List, make and turn the keys that tokens are signed with."))
 cli.add_command(verbs("sessions", "List and end sessions, also when the gateway is down."))
 cli.add_command(verbs("revoke", "End tokens and sessions, also when the gateway is down."))
+cli.add_command(verbs("users", "Add, list, change and disable users; hash passwords."))
 cli.add_command(verbs("token", "Explain, verify and make access tokens."))

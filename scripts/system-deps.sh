@@ -5,6 +5,7 @@ set -eu
 # program:package
 wanted="nginx:nginx haproxy:haproxy redis-server:redis-server redis-cli:redis-tools h2load:nghttp2-client wrk:wrk curl:curl node:nodejs
     buildah:buildah debootstrap:debootstrap chromium:chromium"
+postgres=/usr/lib/postgresql
 njs=/usr/share/nginx/modules-available/mod-http-js.conf
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -13,6 +14,7 @@ for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 [ -e "$njs" ] || missing="$missing libnginx-mod-http-js"
+[ -e "$postgres" ] || missing="$missing postgresql"
 if [ -z "$missing" ]; then echo "system-deps: every program is here" && exit 0; fi
 
 if ! command -v apt-get >/dev/null; then

@@ -18,6 +18,7 @@ KNOWN = (
     "haproxy",
     "nginx",
     "node",
+    "postgresql",
     "redis-cli",
     "redis-server",
     "wrk",

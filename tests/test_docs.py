@@ -168,7 +168,7 @@ def test_every_configuration_passes_the_check_without_a_caution(block: Block, tm
             text += "\nlogin: {verify: {file: users.yaml}}\n"  # a part of a file, and somebody can log in by the rest
         text = _supply(tmp_path, text)
         data = yaml.safe_load(text)
-        if "login" in data:
+        if "login" in data and "file" in data["login"]["verify"]:
             _give_a_user(tmp_path / data["login"]["verify"]["file"], data.get("roles", {}))
     status, said = checked(tmp_path, text)
     assert (status, "caution" in said) == (0, False), said

@@ -32,6 +32,7 @@ from gateway.app.sight import Sight
 from gateway.app.storing import Settings, open_store
 from gateway.app.streams import StreamKeeper
 from gateway.app.trust import Trust
+from gateway.app.users import UserStores
 from gateway.clock import Clock, ShiftedClock, SystemClock
 from gateway.config.cautions import cautions
 from gateway.config.effective import Effective, data_dir
@@ -152,6 +153,8 @@ class Gateway:
             self._tasks.append(watch)
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
+        users = UserStores(self.secrets, self.pool, self.data, self._user_store_fault)
+        self._exits.push_async_callback(users.close)
         self._lasting = Lasting(
             clock=self.clock,
             store_clock=self.store_clock,
@@ -160,6 +163,7 @@ class Gateway:
             ring=self.ring,
             hashes=self.pool,
             turnstile=Turnstile(Throttle(self.clock)),
+            users=users,
             store=store,
             revoking=self.revoking,
             engine=self.engine,
@@ -258,6 +262,9 @@ class Gateway:
     def _admin_token(self) -> str | None:
         token = self.config.server.admin.token
         return None if token is None else token.value.decode("utf-8", "surrogateescape")
+
+    def _user_store_fault(self, reason: str) -> None:
+        self.sight.events.error("user_store", {"reason": reason})
 
     # --- reload ---
 

@@ -20,7 +20,7 @@ from gateway.config.models import Config
 from gateway.config.pages import IMAGES, PagesConfig
 from gateway.config.routes import route_table
 from gateway.config.trusted import trusted_issuers
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.endpoints.look import Link, Logo, Look
 from gateway.errors import ConfigError
 from gateway.proxy.tls import Certificates, Pair
@@ -76,7 +76,7 @@ def modelled(config: Config, before: Model | None = None) -> Model:
         effective=config.effective,
         digests=digests,
         routes=route_table(config),
-        records=load_users(config.login.verify.file, config) if config.login else {},
+        records=file_users(config),
         clients=registered(config.clients),
         look=None if config.pages is None else look(config.pages),
         trusted=trusted if before is None else _taken_over(trusted, config, before),

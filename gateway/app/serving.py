@@ -15,6 +15,7 @@ from gateway.app.model import Model
 from gateway.app.probing import start_probes
 from gateway.app.sessions import Revoking, Sessions, sessions
 from gateway.app.sight import Sight
+from gateway.app.users import People, UserStores
 from gateway.clock import Clock
 from gateway.config.models import Config
 from gateway.endpoints.application import SERVER_LIMITS, application
@@ -59,6 +60,7 @@ class Lasting:
     ring: KeyRing
     hashes: HashPool
     turnstile: Turnstile
+    users: UserStores
     store: SessionStore
     revoking: Revoking
     engine: Engine
@@ -116,6 +118,7 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
         ConfigError: something cannot be had; what was made is given back.
     """
     config = model.config
+    people = lasting.users.of(config, model.records)
     made = sessions(
         model,
         lasting.store,
@@ -124,6 +127,7 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
         hashes=lasting.hashes,
         sight=lasting.sight,
         revoking=lasting.revoking,
+        people=people.verifier,
         before=None if before is None else before.sessions,
     )
     budget = config.server.limits.failed_tokens
@@ -133,7 +137,7 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
     async with contextlib.AsyncExitStack() as exits:
         doorkeeper = Doorkeeper()
         exits.push_async_callback(doorkeeper.close)
-        inside = web.AppRunner(_application(model, lasting, doorkeeper, made), access_log=None, **SERVER_LIMITS)
+        inside = web.AppRunner(_application(model, lasting, doorkeeper, made, people), access_log=None, **SERVER_LIMITS)
         await doorkeeper.open(inside)
         builtin = ways.builtin(lasting.engine, doorkeeper.serve, Inside)
         kept = _kept(model, before)
@@ -158,7 +162,9 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
     return result
 
 
-def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: Sessions) -> web.Application:
+def _application(
+    model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: Sessions, people: People
+) -> web.Application:
     config, effective, secrets = model.config, model.effective, lasting.secrets
     begun = BegunLogins(lasting.store, secrets.subject_tag)
 
@@ -176,7 +182,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
             secrets=secrets,
             turnstile=lasting.turnstile,
             second_factor=SecondFactor(
-                None,
+                people.factors,
                 begun,
                 lasting.turnstile,
                 seal=Seal(secrets.second_factor),
@@ -185,7 +191,7 @@ def _application(model: Model, lasting: Lasting, doorkeeper: Doorkeeper, made: S
                 clock=lasting.store_clock,
             ),
             begun=begun,
-            passwords=PasswordChange(None, lasting.hashes, lasting.turnstile, Hasher()),
+            passwords=PasswordChange(people.passwords, lasting.hashes, lasting.turnstile, Hasher()),
             clock=lasting.store_clock,
             facts_of=doorkeeper.facts_of,
             report=lasting.sight.report,

@@ -26,8 +26,7 @@ from gateway.tokens.ring import KeyRing
 from gateway.tokens.secrets import Secrets, subject_tag
 from gateway.tokens.trusted import Verifiers
 from gateway.tokens.verify import Verifier
-from gateway.users.claims import through
-from gateway.users.file import FileUsers
+from gateway.users.credentials import CredentialVerifier
 from gateway.users.passwords import HashPool
 
 RETENTION_MARGIN = 60
@@ -128,6 +127,7 @@ def sessions(
     hashes: HashPool,
     sight: Sight,
     revoking: Revoking,
+    people: CredentialVerifier,
     before: Sessions | None,
 ) -> Sessions:
     """Join them; tokens that *before* has verified need not be verified again where nothing about tokens changed."""
@@ -140,7 +140,6 @@ def sessions(
     signer = Issuer(ring, issuer, audience, client_id, round(ttl), max_bytes=most)
     table = revoking.table
     ending = Ending(store, revoking.feed, lambda: rules, on_event=sight.audit)
-    people = through(FileUsers(model.records, hashes), config.login.claim_map if config.login else {})
     operations = Operations(store=store, ending=ending, people=people, tag_of=revoking.tag_of, issuer=issuer)
     service = SessionService(
         people=people,

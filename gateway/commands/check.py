@@ -20,7 +20,7 @@ from gateway.config.lint import lint
 from gateway.config.load import load
 from gateway.config.models import Config
 from gateway.config.routes import route_table
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.errors import ConfigError
 
 Form = Literal["text", "json", "github"]
@@ -88,7 +88,7 @@ def examined(path: Path, environ: Mapping[str, str]) -> Findings:
     try:
         config = load(path, environ)
         route_table(config)
-        users = load_users(config.login.verify.file, config) if config.login else {}
+        users = file_users(config)
     except FaultyFile as error:
         found.errors = list(error.faults)
         return found

@@ -14,10 +14,11 @@ import rich_click as click
 
 from gateway.app.sessions import RETENTION_MARGIN, policy
 from gateway.app.storing import reached
+from gateway.app.users import UserStores
 from gateway.clock import SystemClock
 from gateway.commands.option import guarded
 from gateway.commands.shared import House, house
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.errors import ConfigError, Refused, StoreUnavailable
 from gateway.sessions.embedded import EmbeddedStore, running_at
 from gateway.sessions.ending import Ending
@@ -27,8 +28,6 @@ from gateway.sessions.revocations import Revocations
 from gateway.sessions.store import SessionStore
 from gateway.telemetry.events import Events
 from gateway.tokens.secrets import Secrets, subject_tag
-from gateway.users.claims import through
-from gateway.users.file import FileUsers
 from gateway.users.passwords import HashPool
 
 
@@ -68,7 +67,8 @@ async def operations(found: House) -> AsyncIterator[Operations]:
         store = await exits.enter_async_context(_store(found))
         pool = HashPool(1)
         exits.callback(pool.close)
-        records = load_users(config.login.verify.file, config) if config.login else {}
+        users = UserStores(secrets, pool, found.data, lambda reason: events.error("user_store", {"reason": reason}))
+        exits.push_async_callback(users.close)
         feed = Feed(
             store,
             Revocations(lambda *person: tag_of(*person).hex()),
@@ -79,7 +79,7 @@ async def operations(found: House) -> AsyncIterator[Operations]:
         yield Operations(
             store=store,
             ending=Ending(store, feed, lambda: policy(config), on_event=events.audit),
-            people=through(FileUsers(records, pool), config.login.claim_map if config.login else {}),
+            people=users.of(config, file_users(config)).verifier,
             tag_of=tag_of,
             issuer=issuer,
         )

@@ -11,7 +11,7 @@ import rich_click as click
 from gateway.commands.deciding import ANONYMOUS, Asked, Deciding, Verdict
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.load import load
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.errors import ConfigError
 from gateway.tokens.verify import Identity, Invalid
 
@@ -46,7 +46,7 @@ def explain_command(
     def work() -> None:
         nonlocal refused
         config = load(path, os.environ)
-        deciding = Deciding(config, load_users(config.login.verify.file, config) if config.login else {})
+        deciding = Deciding(config, file_users(config))
         asked = Asked(method.upper(), target, host, address)
         if token is None:
             who = deciding.person(name or ANONYMOUS)

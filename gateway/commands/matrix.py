@@ -12,7 +12,7 @@ from gateway.commands.columns import columns
 from gateway.commands.deciding import ANONYMOUS, Asked, Deciding, Person, sample
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.load import load
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.routing.route import Route
 from gateway.tokens.subject import Subject
 
@@ -36,7 +36,7 @@ def matrix_command(path: Path, output: str) -> None:
 
     def work() -> None:
         config = load(path, os.environ)
-        deciding = Deciding(config, load_users(config.login.verify.file, config) if config.login else {})
+        deciding = Deciding(config, file_users(config))
         people = [Person(ANONYMOUS, None), Person(_ROLELESS, Subject("somebody", "somebody"))]
         people += [Person(role, Subject(role, role, roles=(role,))) for role in config.roles]
         rows = [

@@ -11,7 +11,7 @@ from gateway.commands.option import CONFIG, guarded
 from gateway.config.expectations import ALLOW, CallerConfig, ExpectationConfig
 from gateway.config.load import load
 from gateway.config.models import Config
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from gateway.errors import ConfigError
 from gateway.tokens.subject import Subject
 
@@ -28,7 +28,7 @@ def test_command(path: Path, quiet: bool) -> None:
         config = load(path, os.environ)
         if not config.tests:
             raise ConfigError(f"{path}: there is nothing under tests:")
-        deciding = Deciding(config, load_users(config.login.verify.file, config) if config.login else {})
+        deciding = Deciding(config, file_users(config))
         for at, written in enumerate(config.tests):
             verdict, title = _decided(deciding, written)
             line = f"{written.call} as {title}: {_said(verdict)}"

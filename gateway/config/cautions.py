@@ -62,7 +62,7 @@ def _upstreams(config: Config) -> Iterator[str]:
 
 
 def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
-    if config.login is not None and not users:
+    if config.login is not None and config.login.verify.file is not None and not users:
         yield f"{config.login.verify.file}: nobody can log in; make a password hash with: gateway users hash"
     demo = [name for name, record in users.items() if record.demo]
     if demo:

@@ -22,6 +22,7 @@ from gateway.config.values import (
     Size,
     Text,
 )
+from gateway.config.verify import VerifyConfig
 from gateway.tokens.claims import steps
 
 Algorithm = Literal[
@@ -200,13 +201,6 @@ class TokensConfig(Model):
         "bearer",
         "cookie",
     )
-
-
-class VerifyConfig(Model):
-    """Who checks passwords."""
-
-    file: FilePath
-    """A users file."""
 
 
 class LoginConfig(Model):

@@ -87,10 +87,16 @@ def load_users(path: Path, config: Config) -> Mapping[str, UserRecord]:
     return {name: user.record() for name, user in users.items()}
 
 
+def file_users(config: Config) -> Mapping[str, UserRecord]:
+    """Return the people of the users file that *config* names; nobody when it names none. Raises as `load_users`."""
+    path = None if config.login is None else config.login.verify.file
+    return {} if path is None else load_users(path, config)
+
+
 def user_faults(draft: Draft) -> list[Fault]:
     """Return what is wrong with the users file that *draft* names; nothing when it names none."""
     login = draft.config.login
-    if login is None:
+    if login is None or login.verify.file is None:
         return []
     try:
         document = _document(login.verify.file)

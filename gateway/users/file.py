@@ -11,29 +11,22 @@ stays fast, and that first check spends its one hash on this.
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ParamSpec, Protocol, TypeVar
 
 from gateway.errors import ConfigError
 from gateway.tokens.claims import is_text, names
 from gateway.tokens.claims import scopes as read_scopes
 from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
 from gateway.tokens.subject import Subject
+from gateway.users.checking import Checking, unhashable
+from gateway.users.decoys import Decoys
 from gateway.users.passwords import MAX_PASSWORD_BYTES, Hasher, cost_of
+from gateway.users.pool import Pool
 
 _LONGEST = 255
 """Longest user name: the same as of a claim, because one is made of it."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class Pool(Protocol):
-    """Where hashing happens."""
-
-    async def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class UserRecord:
     """One user as written in the file; the name is the mapping's key."""
 
     password: str = field(repr=False)
-    """An argon2id hash; with `demo`, also a password in clear."""
+    """A hash (`hashes` says which kinds); with `demo`, also a password in clear."""
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
@@ -71,10 +64,10 @@ def fault(name: str, record: UserRecord) -> str | None:
         return f"user {name!r}: a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 3.3)"
     if not record.password:
         return f"user {name!r}: the password is empty"
-    if _unhashable(record.password) is not None:
+    if unhashable(record.password) is not None:
         return f"user {name!r}: the password is longer than {MAX_PASSWORD_BYTES} bytes, or no text"
     if cost_of(record.password) is None and not record.demo:
-        return f"user {name!r}: the password is not an argon2id hash; `gateway users hash` makes one"
+        return f"user {name!r}: the password is not a hash we know; `gateway users hash` makes one"
     return None
 
 
@@ -82,15 +75,8 @@ def caution(name: str, record: UserRecord) -> str | None:
     """Return what the operator should know although the file can be used: such a user cannot log in."""
     cost = cost_of(record.password)
     if cost is not None and cost.absurd:
-        return f"user {name!r}: the hash asks for {cost.memory_kib} KiB x {cost.passes}, too much to ever compute"
+        return f"user {name!r}: the hash asks for too much to ever be computed: {cost}"
     return None
-
-
-def _unhashable(password: str) -> str | None:
-    try:
-        return "password_too_long" if len(password.encode()) > MAX_PASSWORD_BYTES else None
-    except UnicodeEncodeError:  # a lone surrogate is no character, so no password has one
-        return "password_not_unicode"
 
 
 class _Person:
@@ -115,7 +101,7 @@ class _Person:
 class _People:
     """One consistent set of people, replaced whole."""
 
-    def __init__(self, records: Mapping[str, UserRecord], hasher: Hasher) -> None:
+    def __init__(self, records: Mapping[str, UserRecord], pool: Pool, hasher: Hasher) -> None:
         self.by_name: dict[str, _Person] = {}
         self.by_sub: dict[str, _Person] = {}
         faults: list[str] = []
@@ -131,22 +117,11 @@ class _People:
                 faults.append(f"user {name!r}: the sub {person.subject.sub!r} is another user's too")
         if faults:
             raise ConfigError("\n".join(faults))
-        self._draw_decoys(hasher)
-
-    def _draw_decoys(self, hasher: Hasher) -> None:
-        costs = [cost_of(person.record.password) for person in self.by_name.values()]
-        usable = [cost for cost in costs if cost is not None and not cost.absurd]
-        usable += [hasher.cost] * (len(costs) - len(usable) or not costs)
-        self._decoys = [hasher.decoy(cost) for cost in usable]
         # Which decoy a name gets must not change from one start to the next, or two starts would tell that nobody
         # has that name; so the key is made of what an outsider cannot know: the stored hashes.
-        stored = "\n".join(sorted(person.record.password for person in self.by_name.values()))
-        self._key = hashlib.sha256(stored.encode("utf-8", "surrogatepass")).digest()
-
-    def decoy(self, name: str) -> str:
-        """Return the hash against which *name*, which nobody has, is checked; always the same for the same name."""
-        mark = hmac.digest(self._key, name.encode("utf-8", "surrogatepass"), "sha256")
-        return self._decoys[int.from_bytes(mark[:8], "big") % len(self._decoys)]
+        stored = sorted(person.record.password for person in self.by_name.values())
+        key = hashlib.sha256("\n".join(stored).encode("utf-8", "surrogatepass")).digest()
+        self.checking = Checking(pool, hasher, Decoys(key, hasher.cost, stored))
 
 
 class FileUsers:
@@ -156,39 +131,30 @@ class FileUsers:
         """Raise ConfigError listing every record that cannot be used."""
         self._pool = pool
         self._hasher = hasher or Hasher()
-        self._people = _People(records, self._hasher)
+        self._people = _People(records, self._pool, self._hasher)
 
     def replace(self, records: Mapping[str, UserRecord]) -> None:
         """Take *records* instead of all there were; on ConfigError the old ones stay."""
-        self._people = _People(records, self._hasher)
+        self._people = _People(records, self._pool, self._hasher)
 
     async def verify(self, username: str, password: str) -> Subject | InvalidCredentials | Unavailable:
         """Return whose password this is; raises Refused (overloaded) when too many logins wait already."""
-        if not username or not password:
-            return InvalidCredentials("empty")
-        if (reason := _unhashable(password)) is not None:
-            return InvalidCredentials(reason)
         people = self._people
-        name = normal_name(username[: _LONGEST + 1])
-        person = people.by_name.get(name) if len(username) <= _LONGEST else None
-        if person is None:
-            await self._pool.run(self._hasher.verify, people.decoy(name), password)
-            return InvalidCredentials("unknown_user")
-        cost = cost_of(person.record.password)
-        if cost is not None and cost.absurd:
-            await self._pool.run(self._hasher.verify, self._hasher.decoy(), password)
-            return InvalidCredentials("hash_unusable")
-        if not await self._pool.run(self._check, person, password):
-            return InvalidCredentials("wrong_password")
-        if person.record.disabled:
-            return InvalidCredentials("disabled")
-        return person.subject
+        if (reason := people.checking.refused(username, password)) is not None:
+            return InvalidCredentials(reason)
+        person = people.by_name.get(normal_name(username)) if len(username) <= _LONGEST else None
+        if person is not None and cost_of(person.record.password) is None:
+            why = None if await self._pool.run(self._check_demo, person, password) else "wrong_password"
+        else:
+            stored = None if person is None else person.record.password
+            why = await people.checking.check(stored, normal_name(username[: _LONGEST + 1]), password)
+        if person is None or why is not None:
+            return InvalidCredentials(why or "unknown_user")
+        return InvalidCredentials("disabled") if person.record.disabled else person.subject
 
-    def _check(self, person: _Person, password: str) -> bool:
-        """Compare in a thread of the pool; one hash is computed on every way through."""
+    def _check_demo(self, person: _Person, password: str) -> bool:
+        """Compare with a password in clear, in a thread of the pool; one hash is computed on every way through."""
         stored = person.record.password
-        if cost_of(stored) is not None:
-            return self._hasher.verify(stored, password)
         if person.demo_hash is not None:
             return self._hasher.verify(person.demo_hash, password)
         person.demo_hash = self._hasher.hash(stored)

@@ -1,4 +1,4 @@
-"""Passwords as argon2id hashes, and the few threads in which they are computed.
+"""Passwords and their hashes, argon2id for new ones, and the few threads in which they are computed.
 
 Reader's rules: a hash costs tens of milliseconds and 19 MiB on purpose, so it never runs on the event loop, never
 more often at once than there are cores to spare, and never with costs that somebody wrote into a file by mistake.
@@ -9,64 +9,29 @@ Sources: RFC 9106 (argon2), OWASP Password Storage Cheat Sheet (19 MiB, t=2, p=1
 """
 
 import asyncio
-import base64
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from argon2.exceptions import InvalidHashError, VerificationError
-from argon2.low_level import Type, hash_secret, verify_secret
+from argon2.low_level import Type, hash_secret
 
 from gateway.errors import Refused, refuse
+from gateway.users.hashes import AnyCost, Cost, cost_of, is_made_of
+
+__all__ = ["Cost", "Finishing", "HashPool", "Hasher", "MAX_PASSWORD_BYTES", "cost_of"]
 
 MAX_PASSWORD_BYTES = 1024
 """Longest password; a longer one is refused before hashing."""
 
-_MAX_MEMORY_KIB = 128 * 1024
-"""Twice the memory of RFC 9106's second recommendation; more is a mistake or an attack on this machine."""
-_MAX_WORK_KIB = 512 * 1024
-"""Memory times passes; about fourteen times the default's work."""
-_MAX_LANES = 16
 _MARGIN = 256
 """Places in the queue for signatures alone, about 1 ms each."""
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 
-# argon2's own encoding (the PHC string format); 8 to 64 bytes of salt, 16 to 64 of hash.
-_ENCODED = re.compile(
-    r"\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,9}),p=([1-9][0-9]{0,7})"
-    r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})"
-)
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Cost(NamedTuple):
-    """What one hash costs."""
-
-    memory_kib: int = 19 * 1024
-    passes: int = 2
-    lanes: int = 1
-
-    @property
-    def absurd(self) -> bool:
-        """A login must never spend this much, whatever a file says."""
-        return (
-            self.memory_kib > _MAX_MEMORY_KIB
-            or self.memory_kib * self.passes > _MAX_WORK_KIB
-            or self.lanes > _MAX_LANES
-            or self.memory_kib < 8 * self.lanes  # RFC 9106 section 3.1
-        )
-
-
-def cost_of(encoded: str) -> Cost | None:
-    """Return what verifying *encoded* would cost; None when it is no argon2id hash."""
-    match = _ENCODED.fullmatch(encoded)
-    return Cost(int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 class Hasher:
@@ -95,19 +60,18 @@ class Hasher:
         if cost is None or cost.absurd:
             return False
         try:
-            return verify_secret(encoded.encode("ascii"), password.encode(), Type.ID)
-        except (VerificationError, InvalidHashError, UnicodeEncodeError):
+            return is_made_of(encoded, password)
+        except UnicodeEncodeError:
             return False
 
     def outdated(self, encoded: str) -> bool:
-        """Return whether *encoded* is weaker than, or unlike, what `hash` would make today."""
-        return cost_of(encoded) != self.cost
+        """Return whether *encoded* is no argon2id hash, or a cheaper one than `hash` makes."""
+        cost = cost_of(encoded)
+        return not isinstance(cost, Cost) or cost.memory_kib * cost.passes < self.cost.memory_kib * self.cost.passes
 
-    def decoy(self, cost: Cost | None = None) -> str:
-        """Return a hash of nothing that costs *cost* to check: its digest is random, so no password matches it."""
-        cost = cost or self.cost
-        salt, digest = (base64.b64encode(os.urandom(n)).rstrip(b"=").decode() for n in (_SALT_BYTES, _HASH_BYTES))
-        return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt}${digest}"
+    def decoy(self, cost: AnyCost | None = None) -> str:
+        """Return a hash of nothing that costs *cost*, or what a new one costs, to check."""
+        return (cost or self.cost).decoy()
 
 
 class HashPool:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.commands.deciding import ANONYMOUS, Asked, Deciding, sample
 from gateway.config.load import load
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from tests.app.home import Home, home
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -65,7 +65,7 @@ async def test_explain_says_what_the_gateway_answers(tmp_path: Path, seed: int) 
     async with home(tmp_path, text, users=users) as house:
         config = load(tmp_path / "gateway.yaml", {})
         assert config.login is not None
-        deciding = Deciding(config, load_users(config.login.verify.file, config))
+        deciding = Deciding(config, file_users(config))
         callers = [ANONYMOUS, *(f"u{at}" for at in (*range(len(ROLES)), 9))]
         tokens = {name: {} if name == ANONYMOUS else await house.login(name) for name in callers}
         cells, refused = 0, 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.lint import lint
-from gateway.config.users import load_users
+from gateway.config.users import file_users
 from tests.config.files import loaded
 
 BASE = """\
@@ -20,7 +20,7 @@ USERS = "users:\n  ana: {password: demo, demo: true, roles: [admin]}\n"
 def said(directory: Path, text: str, *, users: str = USERS, base: str = BASE, **environ: str) -> list[str]:
     """Return what the lint says of *text*: line, place and reason each."""
     config = loaded(directory, base + text, environ, users=users)
-    people = load_users(config.login.verify.file, config) if config.login else {}
+    people = file_users(config)
     return [f"{fault.line}: {fault.where}: {fault.reason}" for fault in lint(config, people)]
 
 

@@ -1,0 +1,327 @@
+"""One contract for every store of users: the same questions, the same answers, and an outage that is nobody's fault.
+
+Run against the users file, SQLite, and a PostgreSQL server of this machine; against the gateway's own table and against
+a table that was there before, by two queries.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
+from gateway.tokens.subject import Subject
+from gateway.users.checking import Checking
+from gateway.users.credentials import CredentialVerifier
+from gateway.users.database import OWN, Database, DatabaseUsers, Queries, address
+from gateway.users.decoys import Decoys
+from gateway.users.file import FileUsers, UserRecord, normal_name
+from gateway.users.hashes import Bcrypt, cost_of
+from gateway.users.migrating import migrate
+from tests.users.conftest import CHEAP, CountingHasher, Inline
+from tests.users.postgres import Postgres, running
+
+ANN = UserRecord("", roles=("user", "admin"), scopes=("docs",), sub="u-1", tenant="acme", claims={"plan": "pro"})
+PATIENCE = 20.0
+"""Seconds for a question; a busy machine must not fail a test that is not about time."""
+
+_THEIRS = """CREATE TABLE accounts (id INTEGER PRIMARY KEY, email TEXT, pw TEXT, groups TEXT, locked BOOLEAN,
+ org TEXT, extra TEXT)"""
+_COLUMNS = (
+    "id AS sub, email AS username, pw AS password, groups AS roles, locked AS disabled, org AS tenant, extra AS claims"
+)
+THEIRS = Queries(
+    by_name=f"SELECT {_COLUMNS} FROM accounts WHERE lower(email) = :name",
+    by_sub=f"SELECT {_COLUMNS} FROM accounts WHERE id = CAST(:sub AS INTEGER)",
+    set_password="UPDATE accounts SET pw = :new WHERE id = CAST(:sub AS INTEGER) AND pw = :old",
+)
+
+
+class Place:
+    """A store under test: how people get into it, and how it breaks."""
+
+    def __init__(self, users: CredentialVerifier, hasher: CountingHasher, database: Database | None = None) -> None:
+        self.users = users
+        self.hasher = hasher
+        self.database = database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+def people(hasher: CountingHasher) -> dict[str, UserRecord]:
+    hashed = hasher.hash("right")
+    return {
+        "Ann": UserRecord(hashed, ANN.roles, (), ANN.scopes, ANN.sub, ANN.tenant, ANN.claims),
+        "off": UserRecord(hashed, sub="u-2", disabled=True),
+        "huge": UserRecord("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43, sub="u-3"),
+    }
+
+
+def in_database(database: Database, queries: Queries = OWN, hasher: CountingHasher | None = None) -> Place:
+    hasher = hasher or CountingHasher()
+    checking = Checking(Inline(), hasher, Decoys(b"k" * 32, CHEAP))
+    return Place(DatabaseUsers(database, checking, queries), hasher, database)
+
+
+_INSERT = """INSERT INTO gateway_users (sub, name, username, password, roles, scopes, tenant, claims, disabled)
+ VALUES (:sub, :name, :username, :password, :roles, :scopes, :tenant, :claims, :disabled)"""
+
+
+async def fill(database: Database, records: dict[str, UserRecord]) -> None:
+    for name, one in records.items():
+        await database.write(
+            _INSERT,
+            sub=one.sub,
+            name=normal_name(name),
+            username=name,
+            password=one.password,
+            roles='["user", "admin"]' if one.roles else "[]",
+            scopes='["docs"]' if one.scopes else "[]",
+            tenant=one.tenant,
+            claims='{"plan": "pro"}' if one.claims else "{}",
+            disabled=one.disabled,
+        )
+
+
+@pytest.fixture(params=["file", "sqlite", "postgresql"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    hasher = CountingHasher()
+    records = people(hasher)
+    if request.param == "file":
+        yield Place(FileUsers(records, Inline(), hasher), hasher)
+        return
+    async with opened(request, tmp_path) as database:
+        await fill(database, records)
+        yield in_database(database, hasher=hasher)
+
+
+@asynccontextmanager
+async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """An empty database of the kind that the parameter names."""
+    url = f"sqlite:///{tmp_path / 'users.db'}"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.url
+        await answering(url)
+    database = Database(url, timeout=PATIENCE, prepare=migrate)
+    yield database
+    if request.param == "postgresql":
+        await database.write("DROP TABLE IF EXISTS accounts")
+        await database.write("DROP TABLE gateway_users")
+        await database.write("DROP TABLE gateway_users_version")
+    await database.close()
+
+
+async def answering(url: str) -> None:
+    """Return when the server answers."""
+    database = Database(url, timeout=PATIENCE)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await database.read("SELECT 1")
+                break
+            except Exception:
+                await asyncio.sleep(0.05)
+    await database.close()
+
+
+async def test_the_right_password_is_the_persons_in_any_spelling_of_the_name(place: Place) -> None:
+    for name in ("Ann", "ann", "ANN", "\uff21nn"):
+        who = await place.users.verify(name, "right")
+        assert isinstance(who, Subject), who
+        assert (who.sub, who.username, who.roles, who.scopes) == ("u-1", "Ann", ("user", "admin"), ("docs",))
+        assert (who.tenant, dict(who.claims)) == ("acme", {"plan": "pro"})
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("Ann", "wrong"), ("nobody", "right"), ("off", "right"), ("huge", "right"), ("a\0b", "x"), ("\ud800", "x")],
+    ids=["wrong password", "unknown user", "disabled", "absurd hash", "NUL in the name", "no character"],
+)
+async def test_checklist_115_each_no_is_the_same_no_for_the_same_work(place: Place, name: str, password: str) -> None:
+    before = place.hasher.spent
+    assert isinstance(await place.users.verify(name, password), InvalidCredentials)
+    assert place.hasher.spent == before + 1
+
+
+@pytest.mark.parametrize(("name", "password"), [("", "right"), ("Ann", ""), ("", "")])
+async def test_checklist_132_nothing_is_never_a_success(place: Place, name: str, password: str) -> None:
+    assert isinstance(await place.users.verify(name, password), InvalidCredentials)
+
+
+async def test_checklist_120_a_password_is_taken_as_it_is_up_to_1024_bytes(place: Place) -> None:
+    assert isinstance(await place.users.verify("Ann", "x" * 1025), InvalidCredentials)
+    assert isinstance(await place.users.verify("Ann", "RIGHT"), InvalidCredentials)
+    assert isinstance(await place.users.verify("Ann", "right "), InvalidCredentials)
+
+
+async def test_a_refresh_learns_who_somebody_is_now(place: Place) -> None:
+    who = await place.users.subject("u-1")
+    assert isinstance(who, Subject)
+    assert who.roles == ("user", "admin")
+    assert isinstance(await place.users.subject("u-2"), Gone)
+    assert isinstance(await place.users.subject("nobody"), Gone)
+
+
+# --- databases ---
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    async with opened(request, tmp_path) as database:
+        await database.ready()
+        yield database
+
+
+async def stored(place: Place) -> str:
+    assert isinstance(place.users, DatabaseUsers)
+    found = await place.users.stored_password("u-1")
+    assert isinstance(found, str)
+    return found
+
+
+async def test_checklist_122_an_outdated_hash_is_renewed_by_a_login_and_a_current_one_left(database: Database) -> None:
+    place = in_database(database)
+    await fill(database, {"Ann": UserRecord(Bcrypt(4).decoy(), sub="u-1")})
+    await database.write(
+        "UPDATE gateway_users SET password = :new", new=bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    )
+    assert isinstance(await place.users.verify("ann", "wrong"), InvalidCredentials)
+    assert cost_of(await stored(place)) == Bcrypt(4)
+    assert isinstance(await place.users.verify("ann", "right"), Subject)
+    renewed = await stored(place)
+    assert cost_of(renewed) == CHEAP
+    assert isinstance(await place.users.verify("ann", "right"), Subject)
+    assert await stored(place) == renewed
+
+
+async def test_checklist_122_a_password_changed_meanwhile_is_not_overwritten(database: Database) -> None:
+    place = in_database(database)
+    await fill(database, people(place.hasher))
+    assert isinstance(place.users, DatabaseUsers)
+    old = await stored(place)
+    assert await place.users.set_password("u-1", old, "new")
+    assert await place.users.set_password("u-1", old, "newer") is False
+    assert await stored(place) == "new"
+
+
+async def test_a_second_factor_is_kept_beside_its_user_by_compare_and_set(database: Database) -> None:
+    place = in_database(database)
+    await fill(database, people(place.hasher))
+    users = place.users
+    assert isinstance(users, DatabaseUsers)
+    assert await users.factor("u-1") is None
+    assert await users.set_factor("u-1", None, "sealed")
+    assert await users.set_factor("u-1", None, "other") is False
+    assert await users.factor("u-1") == "sealed"
+    assert await users.set_factor("u-1", "sealed", None)
+    assert await users.factor("u-1") is None
+    assert await users.set_factor("nobody", None, "sealed") is False
+
+
+async def test_an_existing_table_is_mapped_by_two_queries(database: Database) -> None:
+    place = in_database(database, THEIRS)
+    await database.write(_THEIRS)
+    hashed = place.hasher.hash("right")
+    insert = "INSERT INTO accounts VALUES (:id, :mail, :pw, 'user,admin', :locked, 'acme', '{\"plan\": \"pro\"}')"
+    await database.write(insert, id=7, mail="Ann@x.org", pw=hashed, locked=False)
+    await database.write(insert, id=8, mail="off@x.org", pw=hashed, locked=True)
+    await database.write(insert, id=9, mail="sso@x.org", pw=None, locked=False)
+    who = await place.users.verify("ANN@x.org", "right")
+    assert isinstance(who, Subject)
+    assert (who.sub, who.username, who.roles, who.tenant) == ("7", "Ann@x.org", ("user", "admin"), "acme")
+    assert who.claims == {"plan": "pro"}
+    assert isinstance(await place.users.subject("7"), Subject)
+    assert isinstance(await place.users.verify("off@x.org", "right"), InvalidCredentials)
+    for guess in ("", "right", "None"):
+        assert isinstance(await place.users.verify("sso@x.org", guess), InvalidCredentials)
+
+
+@pytest.mark.parametrize(
+    "by_name",
+    ["SELECT 1 AS sub", "SELECT nothing", "SELECT * FROM nowhere", "SELECT 'a' AS sub, '' AS username, '' AS password"],
+)
+async def test_a_query_that_cannot_be_right_is_an_outage_and_never_a_login(database: Database, by_name: str) -> None:
+    place = in_database(database, Queries(by_name, by_name))
+    assert isinstance(await place.users.verify("ann", "right"), Unavailable)
+    assert isinstance(await place.users.subject("u-1"), Unavailable)
+
+
+async def test_several_gateways_make_the_table_at_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    server: Postgres = request.getfixturevalue("postgres")
+    await answering(server.url)
+    for url in (f"sqlite:///{tmp_path / 'users.db'}", server.url):
+        databases = [Database(url, timeout=PATIENCE, prepare=migrate) for _ in range(4)]
+        await asyncio.gather(*(one.ready() for one in databases))
+        for one in databases:
+            assert await one.read("SELECT sub FROM gateway_users") == []
+        if url == server.url:
+            await databases[0].write("DROP TABLE gateway_users")
+            await databases[0].write("DROP TABLE gateway_users_version")
+        for one in databases:
+            await one.close()
+
+
+# --- outages ---
+
+Questions = tuple[Callable[[DatabaseUsers], Awaitable[object]], ...]
+ALL: Questions = (
+    lambda users: users.verify("ann", "right"),
+    lambda users: users.subject("u-1"),
+    lambda users: users.stored_password("u-1"),
+    lambda users: users.set_password("u-1", "a", "b"),
+    lambda users: users.factor("u-1"),
+    lambda users: users.set_factor("u-1", None, "x"),
+)
+
+
+async def unavailable(users: CredentialVerifier) -> None:
+    assert isinstance(users, DatabaseUsers)
+    for question in ALL:
+        assert isinstance(await question(users), Unavailable)
+
+
+async def test_checklist_132_a_sqlite_file_that_is_none_is_an_outage(tmp_path: Path) -> None:
+    (tmp_path / "users.db").write_text("this is no database, and long enough for nobody to think so" * 50)
+    for url in (f"sqlite:///{tmp_path / 'users.db'}", f"sqlite:///{tmp_path / 'no' / 'folder.db'}"):
+        database = Database(url, timeout=PATIENCE, prepare=migrate)
+        await unavailable(in_database(database).users)
+        await database.close()
+
+
+async def test_checklist_132_a_server_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+    for url in (f"postgresql://x@/x?host={tmp_path}", "postgresql://x@127.0.0.1:1/x"):
+        database = Database(url, timeout=PATIENCE, prepare=migrate)
+        await unavailable(in_database(database).users)
+        await database.close()
+
+
+async def test_checklist_132_a_frozen_server_is_an_outage_that_ends(request: pytest.FixtureRequest) -> None:
+    with running() as server:
+        await answering(server.url)
+        database = Database(server.url, timeout=1.0, prepare=migrate)
+        async with asyncio.timeout(60):
+            while isinstance(await in_database(database).users.subject("u-1"), Unavailable):
+                pass  # a busy machine
+        server.freeze()
+        place = in_database(database)
+        assert isinstance(await place.users.verify("ann", "right"), Unavailable)
+        server.thaw()
+        async with asyncio.timeout(60):
+            while isinstance(await place.users.verify("ann", "right"), Unavailable):
+                await asyncio.sleep(0.05)
+        await database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://x@y/z", "users.db", "", "redis://x"])
+def test_a_database_we_do_not_know_is_said_so(url: str) -> None:
+    with pytest.raises(ConfigError):
+        address(url)
