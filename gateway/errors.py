@@ -186,6 +186,11 @@ CODES: dict[str, Code] = {
     )
 }
 
+SECOND_FACTOR = CODES["mfa_required"]._replace(
+    status=401, title="Unauthorized", bearer="insufficient_user_authentication"
+)
+"""`mfa_required` as a route says it: a challenge (RFC 9470 section 3). At the login it is a step of the way, 403."""
+
 
 @final
 class Refusal(NamedTuple):
@@ -208,6 +213,8 @@ class Refusal(NamedTuple):
     """Verified subject, for the log."""
     challenge: str = ""
     """Sent as `WWW-Authenticate` in place of the code's own."""
+    step_up: str = ""
+    """What the challenge asks of a new login: ``max_age="300"`` or ``acr_values="mfa"`` (RFC 9470 section 3)."""
 
     @property
     def status(self) -> int:
@@ -301,6 +308,8 @@ def extra_headers(refusal: Refusal, realm: str = "gateway") -> list[tuple[str, s
             challenge += f', error="{code.bearer}", error_description="{refusal.detail or code.detail}"'
         if refusal.scope:
             challenge += f', scope="{refusal.scope}"'
+        if refusal.step_up:
+            challenge += f", {refusal.step_up}"
         headers.append(("WWW-Authenticate", challenge))
     if refusal.allow:
         headers.append(("Allow", refusal.allow))

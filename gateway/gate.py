@@ -5,19 +5,21 @@ else, so there is no way to an upstream around these steps:
 
  1. one reading of the target, or 400
  2. the most specific route, or 404 / 405
- 3. credentials: bearer or cookie, exactly one reading, or 400 / 401
- 4. the token: signature, claims, expiry, revocation, or 401
- 5. roles, permissions, scopes, or 403
- 6. cross-site forgery check when a cookie was the credential, or 403
+ 3. the client's address, where the route asks for one, or 403
+ 4. credentials: bearer or cookie, exactly one reading, or 400 / 401
+ 5. the token: signature, claims, expiry, revocation, or 401
+ 6. the route's rule: roles, permissions, scopes, claims, the login's age, or 403 / 401
+ 7. cross-site forgery check when a cookie was the credential, or 403
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol, final
 
 from gateway.errors import Refusal, refuse
 from gateway.head import Credentials, Fields, Renewal, RequestHead
 from gateway.navigation import is_navigation, return_query
-from gateway.routing.rules import judge, wanted
+from gateway.routing.conditions import Asked
+from gateway.routing.rules import NOTHING_ASKED, denied, judge, wanted
 from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
 from gateway.routing.target import BadTarget, read
 from gateway.telemetry.masking import masked
@@ -70,6 +72,7 @@ class Way(NamedTuple):
     rule: Rule
     upstream_path: bytes
     log_path: bytes
+    params: Mapping[str, bytes]
 
 
 class Pending(NamedTuple):
@@ -180,10 +183,12 @@ class Gate:
         failures: Failures | None = None,
         renewals: Renewals | None = None,
         login_page: bytes = b"",
+        shadowed: Callable[[Refusal, RequestHead], None] = lambda _refusal, _head: None,
     ) -> None:
         """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked.
 
         *login_page* is the path that browsers are sent to when a page needs a login; b"" for none.
+        *shadowed* is told what candidates of rules would refuse; it must return at once.
         """
         self._match = routes.match
         self._check = tokens.check
@@ -199,6 +204,7 @@ class Gate:
         self._failures = _Unlimited() if failures is None else failures
         self._renewals = renewals
         self._login_page = login_page
+        self._shadowed = shadowed
 
     def admit(
         self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
@@ -212,8 +218,10 @@ class Gate:
         way = self._ways.get(key) or self._way(key)
         if type(way) is not Way:
             return way
-        route, rule, upstream_path, log_path = way
+        route, rule, upstream_path, log_path, _ = way
 
+        if rule.addresses is not None and not rule.addresses.has(head.peer.address):
+            return refuse("address_denied", rule.addresses.wanted)._replace(route=route.name)
         credentials = fields.credentials or self._credentials(fields)
         handshake: Handshake | None = None
         if type(credentials) is Refusal:
@@ -227,7 +235,7 @@ class Gate:
         verified: Verified | None = None
         if rule.access is not Access.PUBLIC:
             if token is not None:
-                judged = self._judge(head, credentials, rule, waited)
+                judged = self._judge(head, credentials, way, waited)
                 if type(judged) is not Verified:
                     judged = judged._replace(route=route.name)
                     return (
@@ -269,7 +277,7 @@ class Gate:
         if encoded_slash and not route.options.allow_encoded_slash:
             return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
         log_path = path + masked(query) if self._log_query else path
-        way = Way(route, match.rule, rewritten(match, path) + query, log_path)
+        way = Way(route, match.rule, rewritten(match, path) + query, log_path, match.params)
         if len(raw) <= _MAX_KEPT_TARGET:
             if len(self._ways) >= _MAX_KEPT:
                 self._ways.clear()
@@ -318,7 +326,7 @@ class Gate:
         return Pending(renew)
 
     def _judge(
-        self, head: RequestHead, credentials: Credentials, rule: Rule, waited: bool
+        self, head: RequestHead, credentials: Credentials, way: Way, waited: bool
     ) -> Verified | Refusal | Pending:
         """Verify the token, then ask what its owner may do."""
         if self._feed.cold:
@@ -343,14 +351,18 @@ class Gate:
         identity = verified.identity
         if cookie_token is not None and self._disagree(identity.session, cookie_token, address, now):
             return refuse("bad_request", "two_tokens")
+        rule = way.rule
         if verified.passes is not rule:
-            if rule.audience and rule.audience.isdisjoint(identity.audience):
-                return refuse("token_invalid", "audience")._replace(subject=identity.subject)
-            code = judge(rule, identity.roles, identity.permissions, identity.scopes)
-            if code is not None:
-                scope = " ".join(sorted(rule.scopes)) if code == "scope_missing" else ""
-                return refuse(code, wanted(rule), scope=scope)._replace(subject=identity.subject)
-            verified.passes = rule
+            asked = Asked(way.params, address, now, head.fields.field) if rule.looks else NOTHING_ASKED
+            unmet = judge(rule, identity, asked)
+            if unmet is not None:
+                return unmet.refusal(identity, asked, wanted(rule))._replace(subject=identity.subject)
+            if rule.shadow is not None:
+                would = denied(rule.shadow, identity, asked)
+                if would is not None:
+                    self._shadowed(would._replace(route=way.route.name, subject=identity.subject), head)
+            elif not rule.looks:
+                verified.passes = rule
         if by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session):
             return refuse("csrf_failed")._replace(subject=identity.subject)
         return verified

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"config", "endpoints", "proxy"}),
     frozenset({"gate", "sessions", "users", "outbound"}),
     frozenset({"tokens", "routing", "limits", "websocket", "navigation"}),
-    frozenset({"head"}),
+    frozenset({"head", "paths"}),
     frozenset({"errors", "telemetry", "clock", "presence"}),
 )
 

@@ -206,7 +206,7 @@ class Key(NamedTuple):
 SCHEMA: dict[str, Any] = json.loads(schema())
 SAME = {"defaults": "routes[]", "routes[].timeouts": "upstreams.NAME.timeouts"}
 """Sections with keys that are explained elsewhere."""
-ALONE = {"routes[].methods"}
+ALONE = {"routes[].methods", "routes[].any_of", "routes[].shadow", "rules.NAME"}
 """Keys whose own keys are explained elsewhere."""
 ELSEWHERE = {"routes[].body": "`server.limits.body`"}
 """Defaults that are another key's value."""
@@ -234,6 +234,10 @@ def keys(node: Mapping[str, Any], path: str = "") -> Iterator[Key]:
 def _key(node: Mapping[str, Any], path: str, *, required: bool) -> Iterator[Key]:
     if path in SAME:
         return
+    if path in ALONE:
+        forms = [form for form in _forms(node) if "properties" not in form]
+        yield Key(path, tuple(forms), node.get("default"), required, len(forms) < len(_forms(node)))
+        return
     plain: list[Mapping[str, Any]] = []
     deeper: list[Key] = []
     for form in _forms(node):
@@ -245,14 +249,12 @@ def _key(node: Mapping[str, Any], path: str, *, required: bool) -> Iterator[Key]
             "properties" in f for f in _forms(more)
         ):
             deeper += _key(more, f"{path}.NAME", required=True)
-            plain += [form] if path in ALONE else []
         else:
             plain.append(form)
     if plain:
         default = node.get("default", _resolved(node).get("default"))
         yield Key(path, tuple(plain), default, required, bool(deeper))
-    if path not in ALONE:
-        yield from deeper
+    yield from deeper
 
 
 def _wanted_words(form: Mapping[str, Any]) -> list[str]:

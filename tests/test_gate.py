@@ -1,8 +1,9 @@
 """The gate by itself: one head in, one verdict out. No sockets, no loop, no clock."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway.gate import Answered, Gate, Pending, Permit
 from gateway.head import Peer, RequestHead
 from gateway.proxy.names import FieldKinds, HostForms
 from gateway.proxy.request import read_fields
+from gateway.routing.conditions import Addresses, Bound
 from gateway.routing.host import normal_host
 from gateway.routing.table import Access, Route, RouteOptions, RouteTable, Rule, WebSocketOptions
 from gateway.tokens import csrf
@@ -45,11 +47,11 @@ def routes() -> list[Route]:
 class Door:
     """A gate, and everything it asks."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, more: Sequence[Route] = (), **settings: object) -> None:
         self.tokens = Tokens()
         self.feed = Feed()
         self.failures = Failures()
-        self.table = RouteTable(routes())
+        self.table = RouteTable([*routes(), *more])
         self.gate = Gate(
             routes=self.table,
             tokens=self.tokens,
@@ -657,3 +659,43 @@ def test_the_fakes_answer_as_the_real_ones_do(door: Door) -> None:
     check: Callable[[bytes, float], Verified | Invalid] = door.tokens.check
     assert isinstance(check(b"good", 0.0), Verified)
     assert isinstance(check(b"none", 0.0), Invalid)
+
+
+# --- rules beyond names ---
+
+
+def test_addresses_are_asked_before_tokens_and_of_public_routes_too() -> None:
+    office = Addresses((ip_network("198.51.100.0/24"),))
+    door = Door(
+        more=[
+            route(20, "/office/**", Rule(addresses=office)),
+            route(21, "/lobby/**", replace(PUBLIC, addresses=office)),
+        ]
+    )
+
+    assert door.code("/office/x") == "address_denied"
+    assert door.code("/lobby/x") == "address_denied"
+
+
+def test_a_part_of_the_path_is_compared_with_the_token_on_every_request() -> None:
+    bound = Bound("path", "user", ("sub",))
+    door = Door(more=[route(20, "/of/{user}", Rule(further=(bound,)))])
+
+    door.permit("/of/alice", bearer("good"))
+    assert door.code("/of/bob", bearer("good")) == "rule_failed"
+    door.permit("/of/%61lice", bearer("good"))
+
+
+def test_a_candidate_refuses_nobody_and_is_told_of() -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def shadowed(refusal: Refusal, asked: RequestHead) -> None:
+        told.append((refusal.route, refusal.code.name, refusal.subject))
+
+    candidate = Rule(roles=frozenset({"user"}), shadow=Rule(roles=frozenset({"admin"})))
+    door = Door(more=[route(20, "/tried/**", candidate)], shadowed=shadowed)
+
+    door.permit("/tried/x", bearer("good"))
+    door.permit("/tried/x", bearer("admin"))
+
+    assert [(code, subject) for _, code, subject in told] == [("role_missing", "alice")]

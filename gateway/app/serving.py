@@ -14,6 +14,7 @@ from gateway.app.issuers import fetcher
 from gateway.app.model import Model
 from gateway.app.probing import start_probes
 from gateway.app.sessions import Revoking, Sessions, sessions
+from gateway.app.shadows import Shadows
 from gateway.app.sight import Sight
 from gateway.app.users import People, UserStores
 from gateway.clock import Clock
@@ -225,6 +226,7 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         failures=failures,
         renewals=SilentRefresh(made.service, lasting.secrets, _cookies(model)),
         login_page=_login_page(model),
+        shadowed=Shadows(lasting.sight, lasting.clock),
     )
 
 

@@ -1,20 +1,17 @@
 """What values mean together: names that must exist, routes that are equal, combinations that are unsafe."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from gateway.config.clients import findings as client_findings
-from gateway.config.document import Document, Loc
+from gateway.config.document import Loc
+from gateway.config.draft import Draft
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
-from gateway.config.entries import RouteConfig, RuleConfig
 from gateway.config.faults import meant
 from gateway.config.findings import Finding
 from gateway.config.issuers import findings as issuer_findings
 from gateway.config.keys import findings as key_findings
-from gateway.config.models import Config
-from gateway.config.roles import circle
-from gateway.config.routes import RULE_KEYS, opened_at
+from gateway.config.rule_checks import places, role_findings, rule_findings
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
 from gateway.routing.template import parse, shape
@@ -23,43 +20,12 @@ from gateway.tokens.issue import RESERVED
 from gateway.users.claims import OWN
 
 
-class Draft(NamedTuple):
-    """A configuration that is being checked; of a faulty file, what is left of it."""
-
-    document: Document
-    config: Config
-    """Without the broken sections and without the broken keys of routes, which have their defaults here."""
-    indexes: tuple[int, ...]
-    """Where each of its routes stands in the file."""
-    mended: frozenset[int]
-    """The routes, by these indexes, that lost keys; only what is left of them is judged, not what it amounts to."""
-    broken: frozenset[str]
-    """Top keys that have faults; what depends on them is not judged."""
-
-    def routes(self) -> Iterator[tuple[int, RouteConfig]]:
-        """Yield all routes with their indexes in the file."""
-        return zip(self.indexes, self.config.routes, strict=True)
-
-    def whole_routes(self) -> Iterator[tuple[int, RouteConfig]]:
-        """Yield the routes that are as they were written."""
-        return ((index, route) for index, route in self.routes() if index not in self.mended)
-
-    def names(self, section: str) -> tuple[str, ...]:
-        """Return the names in *section* as they are written, whether their values are right or not."""
-        data = self.document.data
-        written = data.get(section) if isinstance(data, dict) else None
-        return tuple(written) if isinstance(written, dict) else ()
-
-    def sound(self, *sections: str) -> bool:
-        return self.broken.isdisjoint(sections)
-
-
 def check(draft: Draft) -> None:
     """Note in the document everything that is wrong beyond single values."""
     for step in (
         _upstreams,
-        _roles,
-        _open_routes,
+        role_findings,
+        rule_findings,
         _rewrites,
         _ties,
         _own_paths,
@@ -84,55 +50,6 @@ def _upstreams(draft: Draft) -> Iterator[Finding]:
         if route.to not in known:
             hint = meant(route.to, known) or (f"there is {', '.join(known)}" if known else "add it to upstreams:")
             yield Finding(("routes", index, "to"), f'no upstream is called "{route.to}"', hint)
-
-
-def _levels(draft: Draft) -> Iterator[tuple[Loc, list[RuleConfig]]]:
-    """Yield every place where rules can stand, with what it inherits, the nearest first."""
-    defaults = draft.config.defaults
-    yield ("defaults",), [defaults]
-    for index, route in draft.routes():
-        yield ("routes", index), [route, defaults]
-        for method, own in route.method_rules.items():
-            if own is not None:
-                yield ("routes", index, "methods", method), [own, route, defaults]
-
-
-def _roles(draft: Draft) -> Iterator[Finding]:
-    known = draft.names("roles")
-    for loc, levels in _levels(draft):
-        for key in ("roles", "roles_all", "not_roles"):
-            for at, role in enumerate(getattr(levels[0], key)):
-                if role not in known:
-                    yield Finding((*loc, key, at), *unknown_role(role, known))
-    for name, role_config in draft.config.roles.items():
-        for at, included in enumerate(role_config.includes):
-            if included not in known:
-                yield Finding(("roles", name, "includes", at), *unknown_role(included, known))
-        if way := circle(draft.config.roles, name):
-            yield Finding(("roles", name, "includes"), f"the role includes itself: {' > '.join(way)}")
-
-
-def unknown_role(role: str, known: Iterable[str]) -> tuple[str, str]:
-    """Return what is wrong with *role*, which is none of the *known*, and what to do."""
-    return f'no role is called "{role}"', meant(role, known) or f"add {role}: {{}} to roles:"
-
-
-def _open_routes(draft: Draft) -> Iterator[Finding]:
-    if not draft.sound("defaults"):
-        return
-    for loc, levels in _levels(draft):
-        if draft.mended.intersection(loc[1:2]):
-            continue
-        opened = opened_at(levels)
-        auth = levels[opened].auth
-        if auth == "required":
-            continue
-        for key in RULE_KEYS:
-            if key in levels[0].model_fields_set and getattr(levels[0], key):
-                who = "asks nobody" if auth == "public" else "lets callers without a token in, so it cannot ask"
-                yield Finding(
-                    (*loc, key), f"auth: {auth} {who} for {key}", "write auth: required, or remove one of them", True
-                )
 
 
 def _rewrites(draft: Draft) -> Iterator[Finding]:
@@ -221,15 +138,6 @@ def _issuers(draft: Draft) -> Iterator[Finding]:
     own = config.effective.issuer if draft.sound("tokens", "server") else None
     for found in issuer_findings(config.trusted_issuers, own, draft.names("roles")):
         yield found._replace(loc=("trusted_issuers", *found.loc))
-    meant_for = {
-        *config.effective.audience,
-        *(name for one in config.trusted_issuers.values() for name in one.audience),
-    }
-    for loc, levels in _levels(draft) if draft.sound("tokens", "server") else ():
-        for at, name in enumerate(levels[0].audience):
-            if name not in meant_for:
-                reason = f'no token for "{name}" is ever accepted'
-                yield Finding((*loc, "audience", at), reason, meant(name, meant_for) or "add it to tokens.audience")
 
 
 def _clients(draft: Draft) -> Iterator[Finding]:
@@ -248,7 +156,7 @@ def _silent_refresh(draft: Draft) -> Iterator[Finding]:
     if config.login is not None and config.effective.cookies:
         return
     why = "nobody logs in here" if config.login is None else "tokens.read_from has no cookie"
-    for loc, levels in _levels(draft):
+    for loc, levels in places(draft):
         if getattr(levels[0], "silent_refresh", False):
             yield Finding((*loc, "silent_refresh"), f"there are no cookies to renew: {why}", at_key=True)
 

@@ -18,11 +18,12 @@ from pydantic import (
     WrapValidator,
 )
 
-from gateway.config.addresses import origin
+from gateway.config.addresses import Network, origin
 from gateway.config.faults import Wrong
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.upstreams import TimeoutsConfig
 from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, text
+from gateway.paths import steps
 from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern
 from gateway.routing.template import parse
 
@@ -57,14 +58,57 @@ def _method(value: object) -> str:
     return name
 
 
+def _claim(value: str) -> str:
+    try:
+        steps(value)
+    except ValueError as error:
+        raise Wrong(f'"{value}" names no claim', "write a claim like plan, or a path like org.slug") from error
+    return value
+
+
+def _source(value: str) -> str:
+    source, _, name = value.partition(".")
+    if source not in ("path", "header") or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise Wrong(f'"{value}" is no part of a request', "write path.NAME or header.NAME")
+    return value
+
+
+def _bound(value: str) -> str:
+    source, _, path = value.partition(".")
+    if source != "claim":
+        raise Wrong(f'"{value}" is no claim', "write claim.NAME")
+    return f"{source}.{_claim(path)}"
+
+
+def _scalar(value: object) -> object:
+    if value is None or isinstance(value, list | dict):
+        raise Wrong(f"text, a number, true or false are needed, not {kind_of(value)}")
+    return value
+
+
+ClaimScalar = Annotated[str | int | float | bool, PlainValidator(_scalar, json_schema_input_type=str | float | bool)]
 Template = Annotated[Text, AfterValidator(_template)]
 Method = Annotated[str, BeforeValidator(_method)]
 
 
-class RuleConfig(Model):
+ClaimValue = Annotated[
+    tuple[ClaimScalar, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda value: value if isinstance(value, list | tuple) else [value],
+        json_schema_input_type=ClaimScalar | list[ClaimScalar],
+    ),
+]
+ClaimsConfig = Annotated[Mapping[Annotated[Text, AfterValidator(_claim)], ClaimValue], Field(min_length=1)]
+BindingsConfig = Annotated[
+    Mapping[Annotated[Text, AfterValidator(_source)], Annotated[Text, AfterValidator(_bound)]], Field(min_length=1)
+]
+Alternatives = Annotated[ListOf["ConditionsConfig"], Field(min_length=2)]
+
+
+class ConditionsConfig(Model):
     """What is asked of the caller. Keys are ANDed; `roles` is any of, all other lists are all of."""
 
-    auth: Literal["required", "optional", "public"] = "required"
     roles: Annotated[Words, Field(min_length=1)] = ()
     """Any of these, or a role that includes one of them."""
     roles_all: Words = ()
@@ -75,6 +119,30 @@ class RuleConfig(Model):
     scopes: Words = ()
     audience: Words = ()
     """Any of these in the token's `aud`; absent: what tokens.audience asks of every token."""
+    caller: Literal["any", "user", "program"] = "any"
+    """A person, or a program with a token of its own."""
+    claims: ClaimsConfig = Field(default_factory=dict)
+    """Claim to what it must be, or to a list of which it is one: {plan: [pro, team]}."""
+    where: BindingsConfig = Field(default_factory=dict)
+    """Part of the request to the claim it must equal: {path.tenant: claim.tenant}."""
+    rules: Words = ()
+    """Rules of the section `rules`; all of them hold."""
+    any_of: Alternatives = ()
+    """One of these alternatives."""
+    mfa: Flag = False
+    """The login had a second factor."""
+    fresh_login: DurationOrNone = None
+    """How old the login may be; a refresh does not make it younger."""
+    allow_ips: Annotated[ListOf[Network], Field(min_length=1)] = ()
+    """Where the request may come from."""
+
+
+class RuleConfig(ConditionsConfig):
+    """What is asked of the caller, and whether there must be one."""
+
+    auth: Literal["required", "optional", "public"] = "required"
+    shadow: ConditionsConfig | None = None
+    """A candidate for the rule: what it would deny is logged and counted, and denied to nobody."""
     body: Size = 1 << 20
     """The largest request body; absent: server.limits.body."""
     revocation: Literal["normal", "strict"] = "normal"

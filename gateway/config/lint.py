@@ -14,7 +14,7 @@ from gateway.config.faults import Fault, in_order
 from gateway.config.findings import Finding
 from gateway.config.models import Config
 from gateway.config.roles import holders
-from gateway.config.routes import opened_at
+from gateway.config.rules import opened_at
 from gateway.routing.template import Kind, Segment, parse
 from gateway.users.file import UserRecord
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from gateway.config import checks
 from gateway.config.document import BROKEN, Document, Loc, contents, read
+from gateway.config.draft import Draft
 from gateway.config.explain import note_all
 from gateway.config.faults import FaultyFile, Wrong
 from gateway.config.including import include
@@ -161,7 +162,7 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
-def _draft(document: Document, directory: Path) -> checks.Draft:
+def _draft(document: Document, directory: Path) -> Draft:
     """Validate the document; of a faulty one, return what is left without the faulty sections and keys of routes."""
     data = document.data
     assert isinstance(data, dict)
@@ -171,7 +172,7 @@ def _draft(document: Document, directory: Path) -> checks.Draft:
 
     try:
         config = validate(data)
-        return checks.Draft(document, config, tuple(range(len(config.routes))), frozenset(), frozenset())
+        return Draft(document, config, tuple(range(len(config.routes))), frozenset(), frozenset())
     except ValidationError as invalid:
         locs = [error["loc"] for error in note_all(document, Config, invalid)]
     good: dict[str, object] = {key: value for key, value in data.items() if key not in {loc[0] for loc in locs}}
@@ -189,4 +190,4 @@ def _draft(document: Document, directory: Path) -> checks.Draft:
                 kept[at] = left
         good["routes"] = list(kept.values())
     mended = frozenset(at for at in kept if any(loc[:2] == ("routes", at) for loc in locs))
-    return checks.Draft(document, validate(good), tuple(kept), mended, frozenset(str(loc[0]) for loc in locs))
+    return Draft(document, validate(good), tuple(kept), mended, frozenset(str(loc[0]) for loc in locs))

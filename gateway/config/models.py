@@ -11,7 +11,7 @@ from gateway.config.clients import ClientConfig, client_name
 from gateway.config.cors import CorsConfig
 from gateway.config.document import Document
 from gateway.config.effective import Effective, effective
-from gateway.config.entries import DefaultsConfig, RouteConfig
+from gateway.config.entries import ConditionsConfig, DefaultsConfig, RouteConfig
 from gateway.config.expectations import ExpectationConfig
 from gateway.config.faults import Wrong
 from gateway.config.issuers import TrustedIssuerConfig
@@ -51,6 +51,8 @@ class Config(Model):
     """Header to the claim it carries; clients' own copies, and of the usual three, are removed on every route."""
     roles: Mapping[Annotated[Text, AfterValidator(names.role_name)], RoleConfig] = Field(default_factory=dict)
     """Every role that is used anywhere."""
+    rules: Mapping[Annotated[Text, AfterValidator(names.rule_name)], ConditionsConfig] = Field(default_factory=dict)
+    """Rules with a name, for routes to share."""
     upstreams: Mapping[Annotated[Text, AfterValidator(names.upstream_name)], UpstreamEntry] = Field(
         default_factory=dict
     )

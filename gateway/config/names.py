@@ -57,6 +57,13 @@ def role_name(value: str) -> str:
     return value
 
 
+def rule_name(value: str) -> str:
+    """Return *value* when explanations can hold it."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is None:
+        raise Wrong(f'"{value}" is no name for a rule: letters, digits, "-", "_" and "."')
+    return value
+
+
 def upstream_name(value: str) -> str:
     """Return *value* when logs and metrics can hold it and it is not taken."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is None:

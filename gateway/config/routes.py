@@ -4,22 +4,19 @@ What is not written is inherited: a method's key from its route, a route's from 
 are the upstream's own affair first: route, then upstream, then `defaults`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from gateway.config.document import Loc
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
-from gateway.config.entries import ForwardingConfig, RouteConfig, RuleConfig
+from gateway.config.entries import ForwardingConfig, RouteConfig
+from gateway.config.model import Model
 from gateway.config.models import Config
-from gateway.config.roles import granting, holders
+from gateway.config.rules import Level, Rules
 from gateway.config.upstreams import RetryConfig, TimeoutsConfig, UpstreamConfig
 from gateway.routing.route import BUILTIN, DEFAULT_METHODS
-from gateway.routing.rules import wanted
 from gateway.routing.table import Access, Retry, Route, RouteOptions, RouteTable, Rule, Timeouts, WebSocketOptions
-
-RULE_KEYS = ("roles", "roles_all", "not_roles", "permissions", "scopes", "audience")
-
-Expansion = Mapping[str, frozenset[str]]
 
 # Logins and refreshes are a few hundred bytes.
 _OWN_BODY_LIMIT = 64 << 10
@@ -31,8 +28,8 @@ def route_table(config: Config) -> RouteTable:
     Raises:
         ConfigError: two routes are equal, or one cannot be used; only possible when the values were not loaded.
     """
-    having, granted = holders(config.roles), granting(config.roles)
-    routes = [_route(config, index, written, having, granted) for index, written in enumerate(config.routes)]
+    rules = Rules(config)
+    routes = [_route(config, index, written, rules) for index, written in enumerate(config.routes)]
     return RouteTable([*routes, *own_routes(config)])
 
 
@@ -63,12 +60,15 @@ def own_routes(config: Config) -> list[Route]:
     ]
 
 
-def _route(config: Config, index: int, written: RouteConfig, having: Expansion, granted: Expansion) -> Route:
-    levels: list[RuleConfig] = [written, config.defaults]
-    common = rule(levels, having, granted)
+def _route(config: Config, index: int, written: RouteConfig, made: Rules) -> Route:
+    loc: Loc = ("routes", index)
+    levels = [Level(written, loc), Level(config.defaults, ("defaults",))]
+    common = made.rule(levels)
     rules = {}
     for method, own in written.method_rules.items():
-        rules[method.encode()] = common if own is None else rule([own, *levels], having, granted)
+        rules[method.encode()] = (
+            common if own is None else made.rule([Level(own, (*loc, "methods", method)), *levels], method=True)
+        )
     return Route(
         name=written.title,
         index=index,
@@ -81,42 +81,7 @@ def _route(config: Config, index: int, written: RouteConfig, having: Expansion, 
     )
 
 
-def rule(levels: Sequence[RuleConfig], having: Expansion, granted: Expansion) -> Rule:
-    """Return what *levels*, the nearest first, ask of the caller.
-
-    Where `auth` opens a route, rules from farther away end: `defaults: {roles: [user]}` does not close a public route.
-    """
-    access = Access(_nearest(levels, "auth"))
-    body = levels[0].body if len(levels) > 2 and "body" in levels[0].model_fields_set else None
-    strict = _nearest(levels, "revocation") == "strict"
-    if access is not Access.REQUIRED:
-        levels = levels[: opened_at(levels) + 1]
-    permissions = frozenset(_nearest(levels, "permissions"))
-    made = Rule(
-        access=access,
-        roles=_any_of(_nearest(levels, "roles"), having),
-        roles_all=tuple(_any_of([role], having) for role in _nearest(levels, "roles_all")),
-        not_roles=_any_of(_nearest(levels, "not_roles"), having),
-        permissions=permissions,
-        scopes=frozenset(_nearest(levels, "scopes")),
-        audience=frozenset(_nearest(levels, "audience")),
-        granting={name: granted[name] for name in permissions if name in granted},
-        body_limit=body,
-        strict=strict,
-    )
-    return replace(made, wanted=wanted(made))
-
-
-def opened_at(levels: Sequence[RuleConfig]) -> int:
-    """Return which of *levels*, the nearest first, says `auth`; the last one when none does."""
-    return next((at for at, level in enumerate(levels) if "auth" in level.model_fields_set), len(levels) - 1)
-
-
-def _any_of(roles: Sequence[str], having: Expansion) -> frozenset[str]:
-    return frozenset[str]().union(*(having.get(role, {role}) for role in roles))
-
-
-def _nearest(levels: Sequence[RuleConfig | TimeoutsConfig], key: str) -> Any:
+def _nearest(levels: Sequence[Model], key: str) -> Any:
     """Return *key* from the first of *levels* where it is written, or its default."""
     for level in levels:
         if key in level.model_fields_set:

@@ -23,7 +23,7 @@ from gateway.config.values import (
     Text,
 )
 from gateway.config.verify import VerifyConfig
-from gateway.tokens.claims import steps
+from gateway.paths import steps
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"

@@ -3,7 +3,7 @@
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.models import Config
 from gateway.errors import ConfigError
-from gateway.tokens.claims import steps
+from gateway.paths import steps
 from gateway.tokens.jwks import ForeignKey, ForeignKeys, read_set
 from gateway.tokens.keys import load_key
 from gateway.tokens.trusted import TrustedIssuer

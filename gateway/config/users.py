@@ -9,13 +9,14 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from gateway.config.checks import Draft, unknown_role
 from gateway.config.document import Document, Loc, contents, read
+from gateway.config.draft import Draft
 from gateway.config.entries import Words
 from gateway.config.explain import note_all
 from gateway.config.faults import Fault, FaultyFile, Wrong
 from gateway.config.model import Model
 from gateway.config.models import Config
+from gateway.config.rule_checks import unknown_role
 from gateway.config.values import Flag, Text
 from gateway.errors import ConfigError
 from gateway.tokens.issue import RESERVED, Unissuable

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from gateway.tokens.claims import reached, steps
+from gateway.paths import reached, steps
 from gateway.tokens.verify import Identity
 
 # Printable ASCII without the percent sign, which must stay the sign of an escape.

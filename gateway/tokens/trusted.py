@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from gateway.paths import reached
 from gateway.tokens.cache import Verified
-from gateway.tokens.claims import audience, instant, is_text, names, reached, scopes
+from gateway.tokens.claims import audience, instant, is_text, names, scopes
 from gateway.tokens.jwks import ForeignKeys
 from gateway.tokens.signing import VerifyingKey
 from gateway.tokens.strict import Malformed, Parsed, parse

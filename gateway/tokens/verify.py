@@ -49,6 +49,11 @@ class Identity(NamedTuple):
     """The `kid` of the key that verified the token."""
     claims: Mapping[str, object]
 
+    @property
+    def is_program(self) -> bool:
+        """A program got it for itself: no session, no login, no person (RFC 9068 section 2.2)."""
+        return self.session == CLIENT_SUBJECT
+
 
 class Invalid(NamedTuple):
     """A token that does not count. The client learns `code`; `reason` is for log, audit and metrics."""

@@ -8,7 +8,8 @@ further claims only those that it names go into tokens. It holds for every store
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.tokens.claims import names, reached
+from gateway.paths import reached
+from gateway.tokens.claims import names
 from gateway.tokens.issue import Unissuable
 from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
 from gateway.tokens.subject import Subject

@@ -8,15 +8,11 @@ from gateway.config.load import load
 from gateway.config.roles import circle, granting, holders
 from gateway.config.routes import route_table
 from gateway.config.sections import RoleConfig
-from gateway.routing.rules import judge
 from gateway.routing.table import Access, Match, Route, RouteTable, Rule, Timeouts
 from tests.config.files import EXAMPLES, FULL_ENVIRON, ROOT, loaded
+from tests.routing.callers import caller, some, verdict
 
 NONE = frozenset[str]()
-
-
-def some(*names: str) -> frozenset[str]:
-    return frozenset(names)
 
 
 def table(directory: Path, routes: str, more: str = "") -> RouteTable:
@@ -68,9 +64,9 @@ def test_a_role_is_met_by_all_that_include_it(tmp_path: Path) -> None:
 
 def test_a_permission_comes_with_a_role_or_with_the_token(tmp_path: Path) -> None:
     asked = rule(table(tmp_path, "- {path: /a, to: app, permissions: [write]}"), "/a")
-    assert judge(asked, frozenset({"admin"}), NONE, NONE) is None
-    assert judge(asked, frozenset({"user"}), NONE, NONE) == "permission_missing"
-    assert judge(asked, frozenset({"user"}), frozenset({"write"}), NONE) is None
+    assert verdict(asked, caller(some("admin"))) is None
+    assert verdict(asked, caller(some("user"))) == "permission_missing"
+    assert verdict(asked, caller(some("user"), some("write"))) is None
 
 
 def test_inheritance_may_have_any_shape() -> None:

@@ -2,68 +2,64 @@
 
 import pytest
 
-from gateway.routing.rules import Access, Rule, judge, wanted
-
-
-def some(*names: str) -> frozenset[str]:
-    return frozenset(names)
-
+from gateway.routing.rules import Access, Rule, wanted
+from tests.routing.callers import caller, some, verdict
 
 NONE = some()
 
 
 def test_a_rule_that_asks_for_nothing_lets_everybody_pass() -> None:
-    assert judge(Rule(), NONE, NONE, NONE) is None
+    assert verdict(Rule(), caller(NONE, NONE, NONE)) is None
 
 
 def test_one_of_the_roles_is_enough() -> None:
     rule = Rule(roles=some("user", "admin"))
-    assert judge(rule, some("admin"), NONE, NONE) is None
-    assert judge(rule, some("guest"), NONE, NONE) == "role_missing"
-    assert judge(rule, NONE, NONE, NONE) == "role_missing"
+    assert verdict(rule, caller(some("admin"), NONE, NONE)) is None
+    assert verdict(rule, caller(some("guest"), NONE, NONE)) == "role_missing"
+    assert verdict(rule, caller(NONE, NONE, NONE)) == "role_missing"
 
 
 def test_every_set_of_roles_all_needs_one() -> None:
     rule = Rule(roles_all=(some("user", "admin"), some("auditor")))
-    assert judge(rule, some("admin", "auditor"), NONE, NONE) is None
-    assert judge(rule, some("admin", "user"), NONE, NONE) == "role_missing"
+    assert verdict(rule, caller(some("admin", "auditor"), NONE, NONE)) is None
+    assert verdict(rule, caller(some("admin", "user"), NONE, NONE)) == "role_missing"
 
 
 def test_a_forbidden_role_is_no_missing_role() -> None:
     rule = Rule(not_roles=some("intern"))
-    assert judge(rule, some("user"), NONE, NONE) is None
-    assert judge(rule, some("user", "intern"), NONE, NONE) == "rule_failed"
+    assert verdict(rule, caller(some("user"), NONE, NONE)) is None
+    assert verdict(rule, caller(some("user", "intern"), NONE, NONE)) == "rule_failed"
 
 
 def test_all_permissions_are_needed() -> None:
     rule = Rule(permissions=some("read", "write"))
-    assert judge(rule, NONE, some("read", "write", "x"), NONE) is None
-    assert judge(rule, NONE, some("read"), NONE) == "permission_missing"
+    assert verdict(rule, caller(NONE, some("read", "write", "x"), NONE)) is None
+    assert verdict(rule, caller(NONE, some("read"), NONE)) == "permission_missing"
 
 
 def test_a_role_can_bring_a_permission_along() -> None:
     rule = Rule(permissions=some("read", "write"), granting={"write": some("admin")})
-    assert judge(rule, some("admin"), some("read"), NONE) is None
-    assert judge(rule, some("user"), some("read"), NONE) == "permission_missing"
-    assert judge(rule, some("admin"), NONE, NONE) == "permission_missing"
+    assert verdict(rule, caller(some("admin"), some("read"), NONE)) is None
+    assert verdict(rule, caller(some("user"), some("read"), NONE)) == "permission_missing"
+    assert verdict(rule, caller(some("admin"), NONE, NONE)) == "permission_missing"
 
 
 def test_all_scopes_are_needed() -> None:
     rule = Rule(scopes=some("a", "b"))
-    assert judge(rule, NONE, NONE, some("a", "b")) is None
-    assert judge(rule, NONE, NONE, some("a")) == "scope_missing"
+    assert verdict(rule, caller(NONE, NONE, some("a", "b"))) is None
+    assert verdict(rule, caller(NONE, NONE, some("a"))) == "scope_missing"
 
 
 def test_names_are_compared_letter_by_letter() -> None:
-    assert judge(Rule(roles=some("admin")), some("Admin", "admin "), NONE, NONE) == "role_missing"
+    assert verdict(Rule(roles=some("admin")), caller(some("Admin", "admin "), NONE, NONE)) == "role_missing"
 
 
 def test_the_keys_are_anded_and_roles_are_judged_first() -> None:
     rule = Rule(roles=some("user"), permissions=some("p"), scopes=some("s"))
-    assert judge(rule, NONE, NONE, NONE) == "role_missing"
-    assert judge(rule, some("user"), NONE, NONE) == "permission_missing"
-    assert judge(rule, some("user"), some("p"), NONE) == "scope_missing"
-    assert judge(rule, some("user"), some("p"), some("s")) is None
+    assert verdict(rule, caller(NONE, NONE, NONE)) == "role_missing"
+    assert verdict(rule, caller(some("user"), NONE, NONE)) == "permission_missing"
+    assert verdict(rule, caller(some("user"), some("p"), NONE)) == "scope_missing"
+    assert verdict(rule, caller(some("user"), some("p"), some("s"))) is None
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from gateway.paths import steps
 from gateway.tokens.cache import Verified, VerifiedTokens
-from gateway.tokens.claims import steps
 from gateway.tokens.headers import renderer
 from gateway.tokens.jwks import ForeignKey, ForeignKeys, read_set
 from gateway.tokens.ring import KeyRing
