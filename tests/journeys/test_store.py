@@ -67,10 +67,10 @@ def get(gateway: Gateway, tokens: Tokens, path: str = "/api/x") -> int:
 async def _storm(two: Pair, clients: int) -> dict[str, float]:
     """Let each of *clients* present one token five times at once, three times here and twice there."""
     figures = {"requests": 0.0, "seconds": 0.0}
-    limits = httpx.Limits(max_connections=200)
+    limits, patience = httpx.Limits(max_connections=100), httpx.Timeout(60, pool=None)
     async with (
-        httpx.AsyncClient(base_url=two.one.url, limits=limits, timeout=60, trust_env=False) as one,
-        httpx.AsyncClient(base_url=two.two.url, limits=limits, timeout=60, trust_env=False) as other,
+        httpx.AsyncClient(base_url=two.one.url, limits=limits, timeout=patience, trust_env=False) as one,
+        httpx.AsyncClient(base_url=two.two.url, limits=limits, timeout=patience, trust_env=False) as other,
     ):
         gate = asyncio.Semaphore(4)
 
