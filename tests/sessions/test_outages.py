@@ -23,6 +23,10 @@ from .test_feed import Replica, replica
 
 TIMEOUT = 0.5
 
+# On a busy machine redis-py sometimes leaves the socket of a connection that was given up in the making to the garbage
+# collector, which says so in whatever test runs then.
+pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
+
 
 class Place(NamedTuple):
     """Where a store is, as `replica` wants it."""

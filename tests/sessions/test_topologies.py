@@ -20,6 +20,10 @@ from .contract import POLICY, Person
 from .servers import Nodes, Watched, cluster, free_port, redis, watched
 from .test_feed import replica
 
+# On a busy machine redis-py sometimes leaves the socket of a connection that was given up in the making to the garbage
+# collector, which says so in whatever test runs then.
+pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
+
 
 async def until_it_works(person: Person, counter: int) -> object:
     """Present the token until somebody answers; at no time may the answer be that it does not count."""
