@@ -208,6 +208,10 @@ class Revocations:
             marks.clear()
         self._by_expiry = [item for item in self._by_expiry if item[2] in self._marks[Kind(item[1])]]
         if len(self) >= self._max:  # not even the wide ones leave room: only a broken feed does that
+            wide = [mark for marks in self._marks.values() for mark in marks.values()]
+            # Wider still: one of them may be for ever, as a key that was stolen is.
+            self._coarse = max(self._coarse, *(mark.cut_ms for mark in wide))
+            self._coarse_until = max(self._coarse_until, *(mark.expires_ms for mark in wide))
             for marks in self._marks.values():
                 marks.clear()
             self._by_expiry = []

@@ -153,14 +153,16 @@ def pinned(argv: Sequence[str], cpu: int) -> list[str]:
     return ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(cpu), *argv]
 
 
-def run(argv: Sequence[str], *, cpu: int, within: float) -> str:
-    """Run a load generator to its end and return what it printed.
+def run(argv: Sequence[str], *, cpu: int | None, within: float) -> str:
+    """Run a load generator, on one core or on all, to its end and return what it printed.
 
     Raises:
         Failed: it failed or took longer than *within* seconds.
     """
     try:
-        done = subprocess.run(pinned(argv, cpu), capture_output=True, text=True, timeout=within, check=False)
+        done = subprocess.run(
+            argv if cpu is None else pinned(argv, cpu), capture_output=True, text=True, timeout=within, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{argv[0]} took longer than {within:g} s") from error
     if done.returncode != 0:

@@ -186,6 +186,15 @@ def test_coarsening_ends_no_session_and_is_told_to_nobody() -> None:
     assert [entry.value for entry in revocations.entries()] == ["s2"]
 
 
+def test_wide_entries_that_do_not_fit_are_not_forgotten_either() -> None:
+    """A stolen key is dead for ever, whatever it signs later; when there is no room to name it, nobody passes."""
+    revocations = table(max_entries=2)
+    for number in range(1, 4):
+        revocations.apply(Entry(Kind.KEY, f"kid-{number}", expires_ms=LATER), NOW)
+    assert len(revocations) <= 2
+    assert revocations.is_dead(ANA._replace(issued_ms=NOW + 30_000))
+
+
 def test_a_coarse_cut_is_forgotten_with_what_it_stands_for() -> None:
     revocations = table(max_entries=2)
     for n in range(3):
