@@ -6,6 +6,8 @@ question has a deadline; whatever goes wrong with the database is `Unavailable`,
 """
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -251,7 +253,10 @@ def _engine(url: URL, timeout: float) -> AsyncEngine:
         @event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: object, _record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]
-            cursor.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for one another
+            # Readers and a writer do not wait for one another. The file remembers it; whoever finds it locked comes
+            # while another gateway does just this, and SQLite does not wait for that.
+            with contextlib.suppress(sqlite3.OperationalError):
+                cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.close()
 
