@@ -25,7 +25,7 @@ from gateway.tokens.keys import KeyRing, generate_key
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Invalid, Verifier
-from gateway.users.file import UserRecord, normal_name
+from gateway.users.file import UserRecord, normal_name, subject_of
 
 ANONYMOUS = "anonymous"
 
@@ -108,7 +108,7 @@ class Deciding:
         wanted = normal_name(name)
         for written, record in self._users.items():
             if normal_name(written) == wanted:
-                return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", _subject(written, record))
+                return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", subject_of(written, record))
         if name in self.config.roles:
             return Person(f"anybody with the role {name}", Subject(f"{name}-1", f"{name}-1", roles=(name,)))
         known = (ANONYMOUS, *self._users, *self.config.roles)
@@ -198,18 +198,6 @@ class _AllTold:
 
     def doubt(self, _identity: Identity) -> Refusal | Pending:
         return refuse("internal_error", "fresh")
-
-
-def _subject(name: str, record: UserRecord) -> Subject:
-    return Subject(
-        sub=record.sub or name,
-        username=name,
-        roles=record.roles,
-        permissions=record.permissions,
-        scopes=record.scopes,
-        tenant=record.tenant,
-        claims=dict(record.claims),
-    )
 
 
 def sample(template: str) -> str:

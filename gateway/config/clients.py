@@ -9,12 +9,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from gateway.config.entries import Words
 from gateway.config.faults import Wrong, meant
 from gateway.config.findings import Finding
+from gateway.config.foreign import foreign_keys
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.values import FilePath, Text
 from gateway.errors import ConfigError
 from gateway.tokens.clients import DIGEST, Client, digest
-from gateway.tokens.jwks import ForeignKey, ForeignKeys
-from gateway.tokens.keys import load_key
+from gateway.tokens.jwks import ForeignKeys
 from gateway.tokens.weak import weakness
 from gateway.users.passwords import cost_of
 
@@ -105,12 +105,7 @@ def _registered(name: str, written: ClientConfig) -> Client:
     secrets = written.secret_hash
     if written.secret_file is not None:
         secrets = (*secrets, _digest_of_file(f"{where}.secret_file", written.secret_file))
-    keys = []
-    for key in written.keys:
-        try:
-            keys.append(ForeignKey(key.kid, load_key(key.file.read_bytes(), key.alg, None, "retired")))
-        except (OSError, ConfigError) as error:
-            raise ConfigError(f"{where}.keys: {key.file}: {error}") from error
+    keys = foreign_keys(where, written.keys)
     return Client(
         name,
         secrets,

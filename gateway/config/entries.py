@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     PlainValidator,
     Tag,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
@@ -22,7 +21,7 @@ from gateway.config.addresses import Network, origin
 from gateway.config.faults import Wrong
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.upstreams import TimeoutsConfig
-from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, text
+from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, switch, text
 from gateway.paths import steps
 from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern
 from gateway.routing.template import parse
@@ -167,19 +166,7 @@ class WebSocketConfig(Model):
     lifetime: DurationOrNone = None
 
 
-def _switch(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    match value:
-        case True | "true":
-            return handler({})
-        case False | "false":
-            return None
-        case dict():
-            return handler(value)
-        case _:
-            raise Wrong(f"true, false or settings are needed, not {kind_of(value)}")
-
-
-WebSocket = Annotated[WebSocketConfig | None, WrapValidator(_switch, json_schema_input_type=bool | WebSocketConfig)]
+WebSocket = Annotated[WebSocketConfig | None, WrapValidator(switch, json_schema_input_type=bool | WebSocketConfig)]
 
 
 class ForwardingConfig(RuleConfig):

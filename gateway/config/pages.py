@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Field, WrapValidator
 
 from gateway.config.faults import Wrong
 from gateway.config.model import ListOf, Model
-from gateway.config.values import FilePath, Text, kind_of
+from gateway.config.values import FilePath, Text, switch
 from gateway.navigation import safe_return
 
 IMAGES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -65,16 +65,4 @@ class PagesConfig(Model):
     links: ListOf[LinkConfig] = ()
 
 
-def _switch(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    match value:
-        case True | "true":
-            return handler({})
-        case False | "false":
-            return None
-        case dict() | PagesConfig():
-            return handler(value)
-        case _:
-            raise Wrong(f"true, false or settings are needed, not {kind_of(value)}")
-
-
-Pages = Annotated[PagesConfig | None, WrapValidator(_switch, json_schema_input_type=bool | PagesConfig)]
+Pages = Annotated[PagesConfig | None, WrapValidator(switch, json_schema_input_type=bool | PagesConfig)]

@@ -1,11 +1,11 @@
 """Trusted issuers out of the file, as what judges their tokens."""
 
+from gateway.config.foreign import foreign_keys
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.models import Config
 from gateway.errors import ConfigError
 from gateway.paths import steps
 from gateway.tokens.jwks import ForeignKey, ForeignKeys, read_set
-from gateway.tokens.keys import load_key
 from gateway.tokens.trusted import TrustedIssuer
 
 
@@ -55,10 +55,4 @@ def _from_files(name: str, written: TrustedIssuerConfig) -> list[ForeignKey] | N
         return list(found.keys)
     if not written.keys:
         return None
-    keys = []
-    for key in written.keys:
-        try:
-            keys.append(ForeignKey(key.kid, load_key(key.file.read_bytes(), key.alg, None, "retired")))
-        except (OSError, ConfigError) as error:
-            raise ConfigError(f"{where}.keys: {key.file}: {error}") from error
-    return keys
+    return foreign_keys(where, written.keys)

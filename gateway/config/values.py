@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+)
 from pydantic import ValidationInfo as Info
 
 from gateway.config.faults import Wrong
@@ -37,6 +46,19 @@ def kind_of(value: object) -> str:
             return "a list"
         case _:
             return "a mapping"
+
+
+def switch(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """Read what may be settings, true for the defaults, or false for none of it."""
+    match value:
+        case True | "true":
+            return handler({})
+        case False | "false":
+            return None
+        case dict() | BaseModel():
+            return handler(value)
+        case _:
+            raise Wrong(f"true, false or settings are needed, not {kind_of(value)}")
 
 
 def _duration(value: object) -> float:

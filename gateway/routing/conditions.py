@@ -7,6 +7,7 @@ An empty list of names never means "everybody": the configuration refuses to wri
 (identity.md 4, 52).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -66,7 +67,7 @@ class Asked(NamedTuple):
     """The value of a header field by its lower-case name."""
 
 
-class Condition:
+class Condition(ABC):
     """One demand. Values: `key` and `place` are where it was written."""
 
     __slots__ = ()
@@ -76,18 +77,18 @@ class Condition:
     looks: bool = False
     """Looks at the request, not at the caller alone."""
 
+    @abstractmethod
     def met(self, who: Caller, asked: Asked) -> bool:
         """Return whether *who* may do what is *asked* as far as this condition goes."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def wanted(self) -> str:
         """What is asked for, for people: ``role admin or user``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def got(self, who: Caller, asked: Asked) -> str:
         """Return what was compared with it, for people; "" for nothing."""
-        raise NotImplementedError
 
     def refusal(self, _who: Caller, _asked: Asked, reason: str) -> Refusal:
         """Return the refusal of a request that does not meet this, with *reason* for the log."""

@@ -79,6 +79,19 @@ def caution(name: str, record: UserRecord) -> str | None:
     return None
 
 
+def subject_of(name: str, record: UserRecord) -> Subject:
+    """Return whom the record *record* of *name* is about."""
+    return Subject(
+        sub=record.sub or name,
+        username=name,
+        roles=record.roles,
+        permissions=record.permissions,
+        scopes=record.scopes,
+        tenant=record.tenant,
+        claims=MappingProxyType(dict(record.claims)),
+    )
+
+
 class _Person:
     """A record made ready for use."""
 
@@ -87,15 +100,7 @@ class _Person:
     def __init__(self, name: str, record: UserRecord) -> None:
         self.record = record
         self.demo_hash: str | None = None
-        self.subject = Subject(
-            sub=record.sub or name,
-            username=name,
-            roles=record.roles,
-            permissions=record.permissions,
-            scopes=record.scopes,
-            tenant=record.tenant,
-            claims=MappingProxyType(dict(record.claims)),
-        )
+        self.subject = subject_of(name, record)
 
 
 class _People:

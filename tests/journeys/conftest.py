@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.running import demo_upstream
 from tests.journeys.house import Gateway, running
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[str]:
+    """The demo's service, in this process."""
+    with demo_upstream() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,10 @@ import aiohttp
 import httpx
 import pytest
 
-from gateway.running import demo_upstream
 from tests.journeys.house import Gateway, Tokens, until
 from tests.journeys.pair import Pair, Redis, pair
 
 PATIENCE = 20.0
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    with demo_upstream() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

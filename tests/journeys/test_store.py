@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.running import demo_upstream
 from tests.journeys.house import Gateway, Tokens, until
 from tests.journeys.pair import Pair, Redis, pair, shared
 from tests.sessions.linear import Call, What, is_linearizable
@@ -21,12 +20,6 @@ from tests.sessions.middle import middle
 CREDENTIALS = {"username": "alice", "password": "demo"}
 TIMEOUT = 2.0
 """Seconds; `store.timeout` of the gateways here."""
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    with demo_upstream() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -245,8 +245,8 @@ async def test_an_idle_connection_of_one_target_makes_room_for_another() -> None
         assert sum(target.open for target in here.pool.targets) == 1
 
 
-async def test_no_more_than_max_inflight_requests_are_in_work_waiting_or_being_connected() -> None:
-    gate = asyncio.Event()
+def behind(gate: asyncio.Event) -> Callable[[House, Origin, int], Connect]:
+    """Targets that are connected to once *gate* is open."""
 
     def way(made: House, origin: Origin, at: int) -> Connect:
         open_it = ways.tcp(made.engine, "127.0.0.1", origin.port)
@@ -257,7 +257,13 @@ async def test_no_more_than_max_inflight_requests_are_in_work_waiting_or_being_c
 
         return connect
 
-    async with targets(2, limits=PoolLimits(connections=2), max_inflight=3, way=way) as here:
+    return way
+
+
+async def test_no_more_than_max_inflight_requests_are_in_work_waiting_or_being_connected() -> None:
+    gate = asyncio.Event()
+
+    async with targets(2, limits=PoolLimits(connections=2), max_inflight=3, way=behind(gate)) as here:
         clients = [await here.house.client() for _ in range(3)]
         for client in clients:
             await client.send(get())
@@ -577,16 +583,7 @@ async def test_our_own_shortage_is_503_and_held_against_nobody(number: int) -> N
 async def test_an_attempt_nobody_waits_for_any_more_is_no_longer_a_trial() -> None:
     gate = asyncio.Event()
 
-    def way(made: House, origin: Origin, at: int) -> Connect:
-        open_it = ways.tcp(made.engine, "127.0.0.1", origin.port)
-
-        async def connect(target: Target) -> Upstream:
-            await gate.wait()
-            return await open_it(target)
-
-        return connect
-
-    async with targets(1, way=way, ejection=Ejection(failures=1, time=30.0), retry=NEVER_AGAIN) as here:
+    async with targets(1, way=behind(gate), ejection=Ejection(failures=1, time=30.0), retry=NEVER_AGAIN) as here:
         here.pool.targets[0].health._eject(here.clock(), Ejection(1, 30.0))
         here.clock.now += 30.0
         client = await here.house.client()
