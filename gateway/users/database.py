@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import String, TextClause, bindparam, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -246,19 +247,28 @@ def address(url: str, password: str | None = None) -> URL:
     return parsed.set(drivername=driver) if password is None else parsed.set(drivername=driver, password=password)
 
 
+def _prepare(connection: DBAPIConnection) -> None:
+    """Make a new connection to SQLite ready; raises what the driver raises."""
+    cursor = connection.cursor()
+    # Readers and a writer do not wait for one another. The file remembers it; whoever finds it locked comes while
+    # another gateway does just this, and SQLite does not wait for that.
+    with contextlib.suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
 def _engine(url: URL, timeout: float) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(url, connect_args={"timeout": timeout})
 
         @event.listens_for(engine.sync_engine, "connect")
-        def prepare(connection: object, _record: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]
-            # Readers and a writer do not wait for one another. The file remembers it; whoever finds it locked comes
-            # while another gateway does just this, and SQLite does not wait for that.
-            with contextlib.suppress(sqlite3.OperationalError):
-                cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=NORMAL")
-            cursor.close()
+        def prepare(connection: DBAPIConnection, _record: object) -> None:
+            try:
+                _prepare(connection)
+            except Exception:
+                connection.close()  # nobody else would, and it holds a thread
+                raise
 
         return engine
     return create_async_engine(
