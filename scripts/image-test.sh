@@ -80,6 +80,7 @@ upstreams: {demo: "http://127.0.0.1:9000"}
 routes:
   - {path: /api/**, to: demo, roles: [user]}
 YAML
+sed 's/file: users.yaml/database: {}/' "$work/etc/gateway.yaml" >"$work/etc/database.yaml"
 printf 'users:\n  alice: {password: "%s", roles: [user]}\n' "$hash" >"$work/etc/users.yaml"
 
 # Everything outside the data directory, with its times; less those of /run, where buildah itself writes.
@@ -110,6 +111,14 @@ serve() {
     [[ $(status --header "Authorization: Bearer $token" $here/api/hello) == 200 ]] \
         || fail "$1: with the token: $(cat "$work/answer")"
     step "$1: 401 without a token, login, 200 with it"
+
+    # Templates and scripts travel inside the package.
+    [[ $(status --header "Accept: text/html" $here/auth/login) == 200 ]] && grep -q '<form' "$work/answer" \
+        || fail "$1: the login page: $(head -c 300 "$work/answer")"
+    [[ $(status $here/auth/client.js) == 200 ]] || fail "$1: client.js"
+    within /app/bin/gateway users list -c /etc/gateway/database.yaml >"$place/users.log" 2>&1 \
+        || fail "$1: users in SQLite: $(tail -n 3 "$place/users.log")"
+    step "$1: the login page, its script, users in SQLite"
 
     local pid
     pid=$(pgrep --uid 65532 --full '^/app/bin/python.* /app/bin/gateway run') || fail "$1: does not run as 65532"
