@@ -62,6 +62,8 @@ class Permit(NamedTuple):
     """The client's cookies without the gateway's own; b"" when none are left."""
     handshake: Handshake | None = None
     """A WebSocket is to be opened; only on routes that allow it."""
+    lines: bytes = b""
+    """Header lines for the answer, whatever it will be, each ended by CRLF; see `Gate.lines`."""
 
 
 @final
@@ -255,7 +257,14 @@ class Gate:
                 return self._without(head, route, credentials, refusal, waited)
             elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
                 return renewing
-        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake))
+        lines = self.lines(head) if waited else b""
+        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines))
+
+    @staticmethod
+    def lines(head: RequestHead) -> bytes:
+        """Return the header lines of every answer to *head*, a refusal too, each ended by CRLF."""
+        renewal = head.fields.renewal
+        return b"" if renewal is None else renewal.lines
 
     def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Refusal | Answered:
         """Read a target and find its route: a pure function of method, host and target, so good answers are kept."""

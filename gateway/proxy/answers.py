@@ -9,6 +9,8 @@ BODILESS = frozenset((204, 304))
 """Statuses without a body, whatever the fields say (RFC 9112 section 6.3)."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+_ADDED = frozenset((b"set-cookie", b"vary", b""))
+"""Fields of which there may be one of the service's and one of ours; b"" is behind the last CRLF."""
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _REMEMBERED = 1024
 _MEMORABLE = 260
@@ -70,12 +72,21 @@ def refusal_answer(
 
 
 def carrying(rendered: bytes, lines: bytes) -> bytes:
-    """Return the head *rendered* of an answer with *lines*, which are for one browser, in place of what it allows
-    caches that serve everybody (RFC 9111 section 5.2)."""
+    """Return the head *rendered* of a service's answer with *lines* of ours, each ended by CRLF.
+
+    A field of ours replaces the service's, so that no client finds two and believes the other; cookies and `Vary` add
+    up, and a service that forbids storing is not overruled (RFC 9111 section 5.2).
+    """
+    ours = tuple(
+        name + b":" for line in lines.split(b"\r\n") if (name := line.partition(b":")[0].lower()) not in _ADDED
+    )
+    lowered = rendered.lower()
+    if not any(b"\n" + name in lowered for name in ours):
+        return rendered + lines
     kept = [
         line
         for line in rendered.split(b"\r\n")
-        if line[:14].lower() != b"cache-control:" or b"no-store" in line.lower()
+        if not (low := line.lower()).startswith(ours) or (low.startswith(b"cache-control:") and b"no-store" in low)
     ]
     return b"\r\n".join(kept) + lines
 

@@ -26,7 +26,7 @@ from gateway.gate import Answered, Pending, Permit
 from gateway.head import Fields, Peer, RequestHead
 from gateway.proxy.answers import empty_answer, refusal_answer
 from gateway.proxy.engine import Engine, Snapshot
-from gateway.proxy.exchange import Exchange, RenewedExchange
+from gateway.proxy.exchange import CarryingExchange, Exchange
 from gateway.proxy.forwarded import forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
 from gateway.proxy.pairs import request_pairs
@@ -391,14 +391,14 @@ class Downstream(asyncio.Protocol):
             self._engine.fault("gate", error)
             verdict = refuse("internal_error", "gate")
         if type(verdict) is Permit:
-            route, rule, _, _, _, _, _ = verdict
+            route, rule, _, _, _, _, _, lines = verdict
             plan = snapshot.plans[route]
             if self.state == BODY:
                 limit = plan.body_limit if rule.body_limit is None else rule.body_limit
                 if head.fields.length > limit:
                     self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
                     return
-            made = Exchange if not waited or head.fields.renewal is None else RenewedExchange
+            made = CarryingExchange if lines else Exchange
             self.exchange = exchange = made(self._engine, self, head, verdict, plan)
             if self.state == BODY and not self._begin_body(exchange, head):
                 return
@@ -560,9 +560,9 @@ class Downstream(asyncio.Protocol):
         in_doubt = close
         close = close or unread or (head is not None and head.fields.close) or engine.draining
         bodiless = head is not None and head.method == b"HEAD"
-        lines = b"" if head is None or head.fields.renewal is None else head.fields.renewal.lines
+        lines = b"" if head is None else engine.snapshot.gate.lines(head)
         if refusal.reason == COOKIE_REPEATED:
-            lines = engine.snapshot.clearing  # else nobody could get rid of them (identity.md 4, 62)
+            lines += engine.snapshot.clearing  # else nobody could get rid of them (identity.md 4, 62)
         answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless, lines=lines)
         self.transport.write(answer)
         self._record(head, refusal.status, len(answer), request_id, refusal)
@@ -588,7 +588,7 @@ class Downstream(asyncio.Protocol):
         request_id = next(self._engine.request_ids)
         unread = self.state == BODY and not self._skip_body()
         close = head.fields.close or unread or self._engine.draining
-        lines = b"" if head.fields.renewal is None else head.fields.renewal.lines
+        lines = self._engine.snapshot.gate.lines(head)
         if answered.location:
             lines += b"Location: " + answered.location + b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
         answer = empty_answer(answered.status, request_id, close=close, lines=lines)

@@ -182,7 +182,7 @@ class Exchange:
 
     def _request_head(self, up: "Upstream") -> bytes:
         plan, method, fields, target, verified = self.plan, self.method, self.fields, up.target, self.verified
-        _, _, path, _, _, cookie, shake = self.permit
+        _, _, path, _, _, cookie, shake, _ = self.permit
         extra = b""
         if target.builtin:
             # The built-in application alone sees credentials; facts reach it beside the connection, not in headers.
@@ -561,8 +561,7 @@ class Exchange:
         self.status = refusal.status
         oauth = self.head.target.startswith(self._engine.snapshot.base_path + b"/")
         close = self.close_after or not self._body_done or self._engine.draining
-        renewal = self.fields.renewal
-        lines = b"" if renewal is None else renewal.lines
+        lines = self.permit.lines
         answer = refusal_answer(refusal, self._request_id, oauth=oauth, close=close, bodiless=self.no_body, lines=lines)
         self._size_out = len(answer)
         self.answered = True
@@ -623,8 +622,8 @@ class Exchange:
             self._down.finished(close=self.close_after)
 
 
-class RenewedExchange(Exchange):
-    """An exchange whose answer brings the cookies that a silent refresh has made, whatever the answer is."""
+class CarryingExchange(Exchange):
+    """An exchange whose answer carries lines of the gateway's own (`Permit.lines`), whatever the answer is."""
 
     __slots__ = ()
 
@@ -635,6 +634,4 @@ class RenewedExchange(Exchange):
         super().answer(self._carrying(head))
 
     def _carrying(self, head: AnswerHead) -> AnswerHead:
-        renewal = self.fields.renewal
-        assert renewal is not None
-        return head._replace(rendered=carrying(head.rendered, renewal.lines))
+        return head._replace(rendered=carrying(head.rendered, self.permit.lines))
