@@ -48,12 +48,12 @@ from gateway.proxy.server import Server
 from gateway.proxy.tls import Certificates
 from gateway.proxy.wheel import TICK
 from gateway.sessions.embedded import EmbeddedStore
+from gateway.sessions.guesses import StoredThrottle
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
 from gateway.tokens.secrets import Secrets
 from gateway.users.cores import affinity, usable_cores
 from gateway.users.passwords import HashPool
-from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
 
 CLOCK_LIMIT = 60.0
@@ -155,6 +155,8 @@ class Gateway:
         self._exits.push_async_callback(outbound.close)
         users = UserStores(self.secrets, self.pool, self.data, self._user_store_fault)
         self._exits.push_async_callback(users.close)
+        turnstile = Turnstile(StoredThrottle(store, self.secrets.subject_tag))
+        self._exits.push_async_callback(turnstile.close)
         self._lasting = Lasting(
             clock=self.clock,
             store_clock=self.store_clock,
@@ -162,7 +164,7 @@ class Gateway:
             secrets=self.secrets,
             ring=self.ring,
             hashes=self.pool,
-            turnstile=Turnstile(Throttle(self.clock)),
+            turnstile=turnstile,
             users=users,
             store=store,
             revoking=self.revoking,

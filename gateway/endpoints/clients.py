@@ -84,7 +84,7 @@ async def _by_secret(
 
 async def _matches(stored: str, name: str, secret: str, request: web.Request, services: Services) -> bool:
     """Check a secret that somebody thought of: slow on purpose, and no faster for somebody who tries many."""
-    async with services.turnstile.attempt(f"client {name}", request[FACTS].client_address) as attempt:
+    async with services.turnstile.attempt(name, request[FACTS].client_address, "client") as attempt:
         right = await services.slow_check(stored, secret)
         if right:
             attempt.succeeded()

@@ -8,17 +8,22 @@
     {prefix}:dead:<kind>:<id>  STRING  cut-off ms of a revoked token (jti) or key (kid), for whoever asks the store
     {prefix}:{b:<login>}       STRING  tries left of a login that waits for its second factor
     {prefix}:{o:<mark>}        STRING  the latest step of time-based codes that a user has used
+    {prefix}:{g:<account>}:a   HASH    failed guesses at an account, and those in flight; see reserve_guess.lua
+    ...                  :p:<pair>     the same of an account from one address
+    ...                  :k:<pair>  STRING  somebody logged in to the account from that address
+    {prefix}:g:<address>       STRING  lives as long as failed guesses of that address are not forgiven
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
     {prefix}:{keys}            HASH    the signing keys, sealed: n (revision), m (mark), d (document of tokens.kept)
 
 `<tag>` is the keyed hash of issuer, tenant and subject, and the braces are the cluster's hash tag: all that belongs to
-one user sits in one slot, and a dump of the store names nobody by key. Nothing in here is a credential: the family is
-kept as SHA-256 of 128 random bits, and a token cannot be made without it; signing keys rest sealed by a secret that is
-not in the store.
+one user sits in one slot, and a dump of the store names nobody by key. `<account>`, `<pair>` and `<address>` are keyed
+hashes of what was typed and from where. Nothing in here is a credential: the family is kept as SHA-256 of 128 random
+bits, and a token cannot be made without it; signing keys rest sealed by a secret that is not in the store.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import ConfigError
 
@@ -39,6 +44,15 @@ class UserKeys:
 
     def session(self, session: str) -> str:
         return f"{self.base}:s:{session}"
+
+
+class GuessKeys(NamedTuple):
+    """Where a guess at a secret is counted; all but the address's in one slot."""
+
+    account: str
+    pair: str
+    known: str
+    address: str
 
 
 class Keys:
@@ -74,3 +88,8 @@ class Keys:
     def last_step(self, mark: bytes) -> str:
         """Return the key of the last used step of the user with this mark."""
         return f"{self.prefix}:{{o:{mark.hex()}}}"
+
+    def guesses(self, account: str, pair: str, address: str) -> GuessKeys:
+        """Return the keys of a guess; each argument is a keyed hash, in hex."""
+        base = f"{self.prefix}:{{g:{account}}}"
+        return GuessKeys(f"{base}:a", f"{base}:p:{pair}", f"{base}:k:{pair}", f"{self.prefix}:g:{address}")

@@ -1,6 +1,6 @@
 """The second factor: enrolling an authenticator app, checking its codes, recovery codes, and giving it up.
 
-Every check counts on the brake that passwords have (under a name of its own), a code counts once, and what is stored
+Every check counts on the brake that passwords have (as a kind of its own), a code counts once, and what is stored
 changes by compare-and-set, so that two requests at once never both use one recovery code. Kept only where the gateway
 may write beside the users.
 
@@ -22,6 +22,8 @@ ENROLMENT_TTL = 600
 """Seconds in which a shown secret has to be confirmed."""
 BY_CODE = ("pwd", "otp", "mfa")
 BY_RECOVERY = ("pwd", "mfa")
+_KIND = "second factor"
+"""Wrong codes never slow down passwords, nor the other way round."""
 
 
 class FactorStore(Protocol):
@@ -117,7 +119,7 @@ class SecondFactor:
         held, _ = await self._read(sub)
         if held is not None:
             raise Refused(refuse("bad_request", "enrolled", detail="There is a second factor already."))
-        async with self._turnstile.attempt(_account(sub), address) as attempt:
+        async with self._turnstile.attempt(sub, address, _KIND) as attempt:
             if not await self._is_code(sub, secret, code):
                 attempt.failed()
                 raise _wrong()
@@ -129,7 +131,7 @@ class SecondFactor:
     async def check(self, sub: str, code: str, address: str) -> tuple[str, ...]:
         """Return how *code*, of the app or for recovery, proves that it is *sub* (`amr`); it counts once."""
         store = self._kept()
-        async with self._turnstile.attempt(_account(sub), address) as attempt:
+        async with self._turnstile.attempt(sub, address, _KIND) as attempt:
             held, factor = await self._read(sub)
             if factor is None:
                 raise _wrong("no_factor")
@@ -193,11 +195,6 @@ class SecondFactor:
 
 def _about(sub: str) -> bytes:
     return b"enrolment\0" + sub.encode("utf-8", "surrogatepass")
-
-
-def _account(sub: str) -> str:
-    # A name that nobody can type, so that wrong codes never slow down passwords, nor the other way round.
-    return f"second factor\0{sub}"
 
 
 def _wrong(reason: str = "wrong_code") -> Refused:

@@ -1,105 +1,198 @@
 """The brake in the hands of a login: wait for a turn, try, and say how it ended.
 
-`Throttle` decides; this module only waits. A try that others in flight decide about waits for one of them to end, and
-tries of an address that failed too often share one narrow lane, so that they never fill the hash pool. Both queues
-are bounded.
+The `Throttle` decides; this module only waits. A try that others in flight decide about asks again when one of them
+has ended here, or a little later, as it may have ended at another gateway. Tries of one account from one address stand
+in line and only the first asks, so that many cost the store no more than one. Tries of an address that failed too
+often share one narrow lane, so that they never fill the hash pool. Whoever waits is counted, and one too many is
+refused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
-from gateway.errors import Refused, refuse
+from gateway.errors import Refused, StoreUnavailable, refuse
+from gateway.limits.guesses import Busy, Guess, Reserved, Throttle, Throttled
 from gateway.users.file import normal_name
-from gateway.users.throttle import Busy, Reserved, Throttle, Throttled
+
+T = TypeVar("T")
 
 _MAX_NAME = 255
 """Longer names belong to nobody; one count holds them all."""
+_SOON, _LATER = 0.02, 0.25
+"""Seconds until the store is asked again, the first time and at most."""
 
 
 class Attempt:
     """One try that may go ahead; say `succeeded` or `failed` once, else it counts for nothing."""
 
-    __slots__ = ("_reserved", "_throttle", "outcome")
+    __slots__ = ("outcome", "reserved")
 
-    def __init__(self, throttle: Throttle, reserved: Reserved) -> None:
-        self._throttle = throttle
-        self._reserved = reserved
+    def __init__(self, reserved: Reserved) -> None:
+        self.reserved = reserved
         self.outcome: bool | None = None
 
     def succeeded(self) -> None:
-        """The password was right."""
+        """The secret was right."""
         self.outcome = True
 
     def failed(self) -> None:
-        """The password was wrong.
+        """The secret was wrong.
 
         Raises:
             Refused: (rate_limited) the address failed too often, so its failures are answered like a refusal.
         """
         self.outcome = False
-        if self._reserved.slow:
-            raise Refused(refuse("rate_limited", "login_address", retry_after=self._throttle.slow_retry_after))
-
-    def end(self) -> None:
-        """Hand the outcome to the brake."""
-        match self.outcome:
-            case True:
-                self._throttle.succeeded(self._reserved)
-            case False:
-                self._throttle.failed(self._reserved)
-            case None:
-                self._throttle.released(self._reserved)
+        if self.reserved.slow_for:
+            raise Refused(refuse("rate_limited", "login_address", retry_after=self.reserved.slow_for))
 
 
 class Turnstile:
     """Lets tries through, one process's worth."""
 
-    def __init__(self, throttle: Throttle, *, queue: int = 256) -> None:
-        """*queue* is how many may wait for others, in each of the two queues; one more is refused."""
+    def __init__(self, throttle: Throttle, *, queue: int = 256, patience: float = 15.0) -> None:
+        """*queue* is how many may wait for others, in each of the two queues; *patience*, for how many seconds."""
         self._throttle = throttle
+        self._patience = patience
         self._busy = _Queue(queue)
         self._slow = _Queue(queue)
-        self._ended = asyncio.Event()
+        self._lines: dict[Guess, _Line] = {}
         self._lane = asyncio.Lock()
+        self._works: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def attempt(self, account: str, address: str) -> AsyncIterator[Attempt]:
-        """Hold a turn for one check of *account*'s password.
+    async def attempt(self, account: str, address: str, kind: str = "password") -> AsyncIterator[Attempt]:
+        """Hold a turn for one check of *account*'s secret; of another *kind* than a password, say which.
 
         Raises:
             Refused: (rate_limited) with the seconds to wait, alike for accounts that exist and that do not;
                 (overloaded) too many wait already.
+            StoreUnavailable: no turn can be had, or it could not be written down how the try ended.
         """
-        reserved = await self._reserve(normal_name(account[: _MAX_NAME + 1])[: _MAX_NAME + 1], address)
-        attempt = Attempt(self._throttle, reserved)
-        try:
-            if reserved.slow:
-                await self._enter_lane()
+        guess = Guess(normal_name(account[: _MAX_NAME + 1])[: _MAX_NAME + 1], address, kind)
+        with self._line(guess) as line:
+            attempt = Attempt(await self._turn(guess, line))
             try:
-                yield attempt
+                if not attempt.reserved.slow_for:
+                    yield attempt
+                else:
+                    with self._slow:
+                        await self._lane.acquire()
+                    try:
+                        yield attempt
+                    finally:
+                        self._lane.release()
             finally:
-                if reserved.slow:
-                    self._lane.release()
-        finally:
-            attempt.end()
-            self._ended.set()
-            self._ended = asyncio.Event()
+                await _finished(self._work(self._end(attempt)))
 
-    async def _reserve(self, account: str, address: str) -> Reserved:
+    async def close(self) -> None:
+        """Return when every try that has ended is written down."""
+        while self._works:
+            await asyncio.wait(self._works)
+
+    @contextmanager
+    def _line(self, guess: Guess) -> Iterator["_Line"]:
+        line = self._lines.setdefault(guess, _Line())
+        line.members += 1
+        try:
+            yield line
+        finally:
+            line.members -= 1
+            line.call()
+            if not line.members:
+                del self._lines[guess]
+
+    async def _turn(self, guess: Guess, line: "_Line") -> Reserved:
+        try:
+            async with asyncio.timeout(self._patience):
+                if line.head.locked():
+                    with self._busy:
+                        await line.head.acquire()
+                else:
+                    await line.head.acquire()
+                try:
+                    return await self._first_in_line(guess, line)
+                finally:
+                    line.head.release()
+        except TimeoutError:
+            raise Refused(refuse("rate_limited", "login_busy", retry_after=1)) from None
+
+    async def _first_in_line(self, guess: Guess, line: "_Line") -> Reserved:
+        pause = _SOON
         while True:
-            match self._throttle.reserve(account, address):
+            called = line.called  # before the answer, so that no call is missed
+            match await self._reserve(guess):
                 case Reserved() as reserved:
                     return reserved
                 case Throttled(retry_after=seconds):
                     raise Refused(refuse("rate_limited", "login_throttle", retry_after=seconds))
                 case Busy():
                     with self._busy:
-                        await self._ended.wait()
+                        await asyncio.wait({called}, timeout=pause)
+                    pause = min(2 * pause, _LATER)
 
-    async def _enter_lane(self) -> None:
-        with self._slow:
-            await self._lane.acquire()
+    async def _reserve(self, guess: Guess) -> Reserved | Throttled | Busy:
+        asking = self._work(self._throttle.reserve(guess))
+        try:
+            return await _finished(asking)
+        except asyncio.CancelledError:
+            # The try may be counted, and nobody is there any more to make it.
+            self._work(self._give_back(asking))
+            raise
+
+    async def _give_back(self, asking: asyncio.Task[Reserved | Throttled | Busy]) -> None:
+        turn = await asking
+        if isinstance(turn, Reserved):
+            await self._throttle.released(turn)
+
+    async def _end(self, attempt: Attempt) -> None:
+        match attempt.outcome:
+            case True:
+                await self._throttle.succeeded(attempt.reserved)
+            case False:
+                await self._throttle.failed(attempt.reserved)
+            case None:
+                try:
+                    await self._throttle.released(attempt.reserved)
+                except StoreUnavailable:
+                    # What broke the try off is told already, and the try ends with its lease.
+                    return
+
+    def _work(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._worked)
+        return task
+
+    def _worked(self, task: asyncio.Task[Any]) -> None:
+        self._works.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio reports it as lost when the caller has left
+
+
+async def _finished(task: asyncio.Task[T]) -> T:
+    """Return what *task* does; it goes on when the caller leaves."""
+    await asyncio.wait({task})
+    return task.result()
+
+
+class _Line:
+    """Tries of one account from one address."""
+
+    __slots__ = ("called", "head", "members")
+
+    def __init__(self) -> None:
+        self.head = asyncio.Lock()
+        """Held by the one who asks."""
+        self.members = 0
+        """Those who wait and those who try."""
+        self.called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def call(self) -> None:
+        """Tell the head that a try has ended."""
+        self.called.set_result(None)
+        self.called = asyncio.get_running_loop().create_future()
 
 
 class _Queue:

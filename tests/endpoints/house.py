@@ -30,8 +30,8 @@ from gateway.users.change import PasswordChange
 from gateway.users.file import FileUsers, UserRecord
 from gateway.users.passwords import Cost, Hasher, HashPool
 from gateway.users.second_factor import SecondFactor
-from gateway.users.throttle import Throttle
 from gateway.users.turnstile import Turnstile
+from tests.limits.brake import MemoryThrottle
 
 ISSUER = "https://gw.example"
 ORIGIN = "https://gw.example"
@@ -391,7 +391,7 @@ async def build(key: SigningKey, clients: Mapping[str, Client] | None = None, co
 
     begun, accounts = MemoryLogins(), MemoryAccounts()
     accounts.passwords["alice"] = hasher.hash("wonderland")
-    turnstile = Turnstile(Throttle(clock))
+    turnstile = Turnstile(MemoryThrottle(clock))
     services = Services(
         sessions=sessions,
         programs=programs,

@@ -11,11 +11,12 @@ from multidict import CIMultiDict
 from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.cookies import CookieSettings
 from gateway.errors import Refused, StoreUnavailable, refuse
+from gateway.limits.guesses import ThrottleLimits
 from gateway.tokens.verify import Identity
 from gateway.users.file import UserRecord
-from gateway.users.throttle import Throttle, ThrottleLimits
 from gateway.users.turnstile import Turnstile
 from tests.endpoints.house import ACCESS_TTL, REFRESH_TTL, Browser, House
+from tests.limits.brake import MemoryThrottle
 
 ALICE = {"username": "alice", "password": "wonderland"}
 
@@ -390,7 +391,7 @@ async def test_twenty_logins_at_once_with_the_right_password_all_pass(house: Hou
 
 
 async def test_an_address_that_failed_too_often_never_blocks_a_right_password(house: House) -> None:
-    turnstile = Turnstile(Throttle(house.clock, ThrottleLimits(address_burst=3)))
+    turnstile = Turnstile(MemoryThrottle(house.clock, ThrottleLimits(address_burst=3)))
     object.__setattr__(house.services, "turnstile", turnstile)
     for i in range(3):
         await house.client.post("/auth/login", json={"username": f"user{i}", "password": "x"})

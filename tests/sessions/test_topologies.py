@@ -9,7 +9,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import StoreUnavailable
+from gateway.limits.guesses import Guess, Reserved
+from gateway.sessions.begun import BegunLogins
 from gateway.sessions.cluster import slot_of
+from gateway.sessions.guesses import StoredThrottle
 from gateway.sessions.outcomes import Created, Disabled, Healed, Replayed, Revoked, Rotated
 from gateway.sessions.replies import text
 from gateway.sessions.store import SessionStore, connect
@@ -249,7 +252,7 @@ async def test_tls_with_an_authority_of_ones_own(authority: Authority, tmp_path:
 
 ACL = "on >right resetchannels ~gw:* -@all +client|setname +info +ping +select +wait +eval +evalsha +time +get +set \
 +hget +hmget +hset +hsetnx +hdel +hexists +hgetall +zadd +zrem +zrange +zscore +zcard +zremrangebyrank \
-+zremrangebyscore +xadd +xread +del +persist +pttl +pexpire +pexpireat"
++zremrangebyscore +xadd +xread +del +decr +persist +pttl +pexpire +pexpireat"
 """What docs/operation.md tells to allow."""
 
 
@@ -271,6 +274,16 @@ async def test_a_user_with_few_rights_is_enough(tmp_path: Path) -> None:
         assert await store.enable_user(person.tag, POLICY)
         await store.cut("all", POLICY)
         await store.cuts()
+        begun = BegunLogins(store, b"key")
+        await begun.begin("login")
+        assert await begun.attempt("login")
+        assert await begun.use_step("u-1", 1)
+        assert await begun.finish("login")
+        brake = StoredThrottle(store, b"key")
+        for end in (brake.succeeded, brake.failed, brake.released):
+            turn = await brake.reserve(Guess("alice", "192.0.2.1"))
+            assert isinstance(turn, Reserved)
+            await end(turn)
         await store.close()
         async with replica(Url(f"redis://gateway:right@127.0.0.1:{server.port}"), "one") as one:
             await one.follow()

@@ -1,0 +1,27 @@
+-- Let a guess begin: {1, whether the address is known}. Or {0} while others in flight decide, {-1, ms to wait}.
+-- KEYS  ladder of the pair, ladder of the account, the mark that the address is known
+-- ARGV  name of the guess, ms of its lease, free guesses of each ladder
+-- A ladder: n failures, fr free again at, fo forgotten at (ms), and for each guess in flight t:<name>, its lease's end.
+local known = redis.call('GET', KEYS[3])
+local ladders = known and 1 or 2
+local wait, busy = 0, false
+for i = 1, ladders do
+  local ladder, at, flying, failures = redis.call('HGETALL', KEYS[i]), {}, 0, 0
+  for f = 1, #ladder, 2 do
+    local field, value = ladder[f], tonumber(ladder[f + 1])
+    if string.sub(field, 1, 2) ~= 't:' then at[field] = value
+    elseif now < value then flying = flying + 1
+    else redis.call('HDEL', KEYS[i], field) end
+  end
+  wait = math.max(wait, (at.fr or 0) - now)
+  if now < (at.fo or 0) then failures = at.n end
+  -- As many at once as there are free tries left; after those, one at a time.
+  busy = busy or (flying > 0 and failures + flying >= tonumber(ARGV[2 + i]))
+end
+if wait > 0 then return {-1, wait} end
+if busy then return {0} end
+for i = 1, ladders do
+  redis.call('HSET', KEYS[i], 't:' .. ARGV[1], now + tonumber(ARGV[2]))
+  keep(KEYS[i], now + tonumber(ARGV[2]))
+end
+return {1, known and 1 or 0}
