@@ -18,6 +18,7 @@ from gateway.config.effective import Effective
 from gateway.config.model import paths_in
 from gateway.config.models import Config
 from gateway.config.pages import IMAGES, PagesConfig
+from gateway.config.roles import bringing
 from gateway.config.routes import route_table
 from gateway.config.trusted import trusted_issuers
 from gateway.config.users import file_users
@@ -77,7 +78,7 @@ def modelled(config: Config, before: Model | None = None) -> Model:
         digests=digests,
         routes=route_table(config),
         records=file_users(config),
-        clients=registered(config.clients),
+        clients=registered(config.clients, bringing(config.roles)),
         look=None if config.pages is None else look(config.pages),
         trusted=trusted if before is None else _taken_over(trusted, config, before),
         ring=given_keys(config) if config.tokens.keys.files else None,

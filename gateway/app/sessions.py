@@ -10,6 +10,7 @@ from gateway.app.model import Model
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.models import Config
+from gateway.config.roles import bringing
 from gateway.endpoints.operations import entry_members
 from gateway.sessions.asking import Asking
 from gateway.sessions.ending import Ending
@@ -154,12 +155,22 @@ def sessions(
         policy=lambda: rules,
         on_event=sight.audit,
     )
-    programs = Programs(store=store, issuer=signer, issuer_name=issuer, secrets=secrets, table=table, pool=hashes)
-    basis = (issuer, audience, ttl, leeway, most, model.trusted, tuple(effective.identity_headers.items()))
+    programs = Programs(
+        store=store,
+        issuer=signer,
+        issuer_name=issuer,
+        secrets=secrets,
+        table=table,
+        pool=hashes,
+        on_event=sight.audit,
+    )
+    brought = bringing(config.roles)
+    headers = tuple(effective.identity_headers.items())
+    basis = (issuer, audience, ttl, leeway, most, model.trusted, brought if model.trusted else None, headers)
     if before is not None and before.basis == basis:
         return Sessions(before.verifier, before.tokens, service, programs, ending, operations, basis)
     verifier = Verifier(ring, issuer, frozenset(audience), leeway, max_lifetime=round(ttl + leeway), max_bytes=most)
-    judge = Verifiers(verifier, model.trusted) if model.trusted else verifier
+    judge = Verifiers(verifier, model.trusted, brought) if model.trusted else verifier
     tokens = VerifiedTokens(judge, table, renderer(effective.identity_headers), ring)
     return Sessions(verifier, tokens, service, programs, ending, operations, basis)
 

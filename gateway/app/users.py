@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.config.models import Config
+from gateway.config.roles import bringing
 from gateway.config.verify import DatabaseConfig
 from gateway.errors import ConfigError
 from gateway.tokens.secrets import Secrets
 from gateway.users.change import PasswordStore
 from gateway.users.checking import Checking
-from gateway.users.claims import through
+from gateway.users.claims import MappedPeople
 from gateway.users.credentials import CredentialVerifier
 from gateway.users.decoys import Decoys
 from gateway.users.file import FileUsers, UserRecord
@@ -56,7 +57,8 @@ class UserStores:
             if written not in self._databases:
                 self._databases[written] = self._opened(written)
             people = self._databases[written][1]
-        return people._replace(verifier=through(people.verifier, config.login.claim_map))
+        verifier = MappedPeople(people.verifier, config.login.claim_map, bringing(config.roles))
+        return people._replace(verifier=verifier)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.faults import meant
 from gateway.config.models import Config
+from gateway.config.roles import bringing
 from gateway.config.routes import route_table
 from gateway.errors import ConfigError, Refusal, refuse
 from gateway.gate import Answered, Gate, Pending, Permit
@@ -25,6 +26,7 @@ from gateway.tokens.keys import KeyRing, generate_key
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Invalid, Verifier
+from gateway.users.claims import mapped
 from gateway.users.file import UserRecord, normal_name, subject_of
 
 ANONYMOUS = "anonymous"
@@ -76,6 +78,7 @@ class Deciding:
         self.config = config
         self.routes: RouteTable = route_table(config)
         self._users = users
+        self._brought = bringing(config.roles)
         self._callers: dict[bytes, Verified | Invalid] = {}
         derived = config.effective
         ring = KeyRing([generate_key("ES256")])
@@ -108,12 +111,17 @@ class Deciding:
         wanted = normal_name(name)
         for written, record in self._users.items():
             if normal_name(written) == wanted:
-                return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", subject_of(written, record))
+                return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", self._mapped(written, record))
         if name in self.config.roles:
             return Person(f"anybody with the role {name}", Subject(f"{name}-1", f"{name}-1", roles=(name,)))
         known = (ANONYMOUS, *self._users, *self.config.roles)
         there_is = f"there is {', '.join(known)}"
         raise ConfigError(f'nobody is called "{name}"; {meant(name, known) or there_is}')
+
+    def _mapped(self, name: str, record: UserRecord) -> Subject:
+        login = self.config.login
+        subject = subject_of(name, record)
+        return mapped(subject, login.claim_map) if login and login.claims else subject
 
     # --- what ---
 
@@ -161,7 +169,7 @@ class Deciding:
         now = time.time()
         try:
             made = self._issuer.access_token(
-                who.subject,
+                who.subject.endowed(self._brought),
                 session="A" * 22,
                 stamp_ms=int(now * 1000),
                 auth_time=int(now - who.login_age),

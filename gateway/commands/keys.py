@@ -9,17 +9,13 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.option import CONFIG, guarded
+from gateway.commands.option import CONFIG, ById, guarded
 from gateway.commands.shared import House, house
 from gateway.errors import ConfigError
 from gateway.tokens.explain import span, when
 from gateway.tokens.kept import Kept, expelled, fitted, made, promoted, withdrawn
 from gateway.tokens.keys import SigningKey, VerifyingKey
 from gateway.tokens.rotation import oldest_next, published_at
-
-# A key id is base64url and may begin with a dash; it is not an option then.
-_KID_FIRST = {"ignore_unknown_options": True}
-_KID = click.argument("kid")
 
 
 @click.group()
@@ -48,7 +44,7 @@ def list_keys(path: Path, output: str) -> None:
     guarded(work)
 
 
-@keys.command(context_settings=_KID_FIRST)
+@keys.command()
 @CONFIG
 def generate(path: Path) -> None:
     """Make a next key and publish it; it signs after `gateway keys rotate`, or at its time.
@@ -71,7 +67,7 @@ def generate(path: Path) -> None:
     guarded(work)
 
 
-@keys.command(context_settings=_KID_FIRST)
+@keys.command()
 @CONFIG
 @click.option("--now", "at_once", is_flag=True, help="Also when others may not have fetched the new key yet.")
 def rotate(path: Path, at_once: bool) -> None:
@@ -101,9 +97,9 @@ def rotate(path: Path, at_once: bool) -> None:
     guarded(work)
 
 
-@keys.command(context_settings=_KID_FIRST)
+@keys.command(cls=ById)
 @CONFIG
-@_KID
+@click.argument("kid")
 @click.option("--compromised", is_flag=True, help="Somebody else has it: no token signed with it counts any more.")
 def retire(path: Path, kid: str, compromised: bool) -> None:
     """Take a key out of use; with --compromised, at once and with every token it signed."""
@@ -134,7 +130,7 @@ def retire(path: Path, kid: str, compromised: bool) -> None:
     guarded(work)
 
 
-@keys.command(context_settings=_KID_FIRST)
+@keys.command()
 @CONFIG
 def jwks(path: Path) -> None:
     """Print the public keys, as /.well-known/jwks.json publishes them."""

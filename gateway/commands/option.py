@@ -1,5 +1,6 @@
 """What every verb has: the option that names the file, and faults of it told in words."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,20 @@ CONFIG = click.option(
     show_default=True,
     help="The configuration file.",
 )
+
+
+_ID = re.compile(r"-[A-Za-z0-9_-]{21}(?:[A-Za-z0-9_-]{21})?")
+"""A session, a token or a key by its name, which is base64url and may begin with a dash; no option is so long."""
+
+
+class ById(click.RichCommand):
+    """A verb whose argument is an id, and is not taken for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ids = [] if "--" in args else [word for word in args if _ID.fullmatch(word)]
+        if ids:
+            args = [*(word for word in args if word not in ids), "--", *ids]
+        return super().parse_args(ctx, args)
 
 
 def guarded(work: Callable[[], None]) -> None:

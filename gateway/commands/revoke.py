@@ -9,7 +9,7 @@ from pathlib import Path
 import rich_click as click
 
 from gateway.commands.desk import REASON, TENANT, actor, at_the_desk
-from gateway.commands.option import CONFIG
+from gateway.commands.option import CONFIG, ById
 from gateway.commands.shared import house
 from gateway.errors import ConfigError
 from gateway.sessions.operations import Operations, Order
@@ -57,7 +57,7 @@ def user(
     _run(path, Order(Kind.SUBJECT, sub, reason, actor(), before, tenant, issuer, keep))
 
 
-@revoke.command(context_settings={"ignore_unknown_options": True})
+@revoke.command(cls=ById)
 @CONFIG
 @click.argument("session")
 @REASON
@@ -66,7 +66,7 @@ def session(path: Path, session: str, reason: str) -> None:
     _run(path, Order(Kind.SESSION, session, reason, actor()))
 
 
-@revoke.command(context_settings={"ignore_unknown_options": True})
+@revoke.command(cls=ById)
 @CONFIG
 @click.argument("jti")
 @REASON
@@ -95,7 +95,7 @@ def tenant(path: Path, tenant: str, before: int | None, reason: str) -> None:
     _run(path, Order(Kind.TENANT, tenant, reason, actor(), before))
 
 
-@revoke.command(context_settings={"ignore_unknown_options": True})
+@revoke.command(cls=ById)
 @CONFIG
 @click.argument("kid")
 @_BEFORE

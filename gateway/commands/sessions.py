@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from gateway.commands.desk import REASON, TENANT, actor, at_the_desk
-from gateway.commands.option import CONFIG
+from gateway.commands.option import CONFIG, ById
 from gateway.sessions.operations import Operations, Order
 from gateway.sessions.outcomes import SessionView
 from gateway.sessions.revocations import Kind
@@ -42,7 +42,7 @@ def list_(path: Path, sub: str, tenant: str | None, output: str) -> None:
     at_the_desk(path, work)
 
 
-@sessions.command()
+@sessions.command(cls=ById)
 @CONFIG
 @click.argument("session", required=False)
 @_USER

@@ -13,6 +13,7 @@ import rich_click as click
 
 from gateway.commands.option import CONFIG, guarded
 from gateway.commands.shared import House, house
+from gateway.config.roles import bringing
 from gateway.config.trusted import trusted_issuers
 from gateway.errors import ConfigError
 from gateway.tokens.explain import explain, lines, span, words
@@ -110,7 +111,7 @@ def mint(
             max_bytes=config.server.limits.token,
         )
         now = time.time()
-        subject = Subject(sub, sub, roles, permissions, scopes, tenant)
+        subject = Subject(sub, sub, roles, permissions, scopes, tenant).endowed(bringing(config.roles))
         try:
             made = issuer.access_token(
                 subject,
@@ -143,7 +144,7 @@ def verifier_of(found: House) -> Verifiers:
         max_lifetime=round(tokens.access_ttl + tokens.leeway),
         max_bytes=found.config.server.limits.token,
     )
-    return Verifiers(own, trusted_issuers(found.config))
+    return Verifiers(own, trusted_issuers(found.config), bringing(found.config.roles))
 
 
 def _detail(reason: str, found: House) -> str:

@@ -15,6 +15,7 @@ from gateway.config.values import FilePath, Text
 from gateway.errors import ConfigError
 from gateway.tokens.clients import DIGEST, Client, digest
 from gateway.tokens.jwks import ForeignKeys
+from gateway.tokens.subject import Brought, permissions_of
 from gateway.tokens.weak import weakness
 from gateway.users.passwords import cost_of
 
@@ -91,16 +92,18 @@ def findings(clients: Mapping[str, ClientConfig], own: str | None, roles: Iterab
                 yield Finding((name, "roles", at), f'no role is called "{role}"', hint)
 
 
-def registered(clients: Mapping[str, ClientConfig]) -> dict[str, Client]:
+def registered(clients: Mapping[str, ClientConfig], brought: Brought) -> dict[str, Client]:
     """Return the programs of the file by their names, with the files they name read.
+
+    *brought* is what their roles bring along.
 
     Raises:
         ConfigError: a file cannot be used.
     """
-    return {name: _registered(name, written) for name, written in clients.items()}
+    return {name: _registered(name, written, brought) for name, written in clients.items()}
 
 
-def _registered(name: str, written: ClientConfig) -> Client:
+def _registered(name: str, written: ClientConfig, brought: Brought) -> Client:
     where = f"clients.{name}"
     secrets = written.secret_hash
     if written.secret_file is not None:
@@ -111,7 +114,7 @@ def _registered(name: str, written: ClientConfig) -> Client:
         secrets,
         ForeignKeys(keys) if keys else None,
         written.roles,
-        written.permissions,
+        tuple(sorted(permissions_of(written.roles, brought).union(written.permissions))),
         written.scopes,
         written.tenant,
     )

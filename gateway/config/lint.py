@@ -13,7 +13,8 @@ from gateway.config.entries import RuleConfig
 from gateway.config.faults import Fault, in_order
 from gateway.config.findings import Finding
 from gateway.config.models import Config
-from gateway.config.roles import holders
+from gateway.config.permissions import permission_findings
+from gateway.config.roles import held, holders
 from gateway.config.rules import opened_at
 from gateway.routing.template import Kind, Segment, parse
 from gateway.users.file import UserRecord
@@ -31,6 +32,7 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
         *_plain_upstreams(config),
         *_unreachable(config),
         *_ungranted(config, users),
+        *permission_findings(config, users),
         *_secrets(config),
     )
     return in_order(config.document.fault_at(one.loc, one.reason, one.hint, at_key=one.at_key) for one in found)
@@ -150,13 +152,9 @@ def _expanded(roles: Any, having: Mapping[str, frozenset[str]]) -> frozenset[str
 
 def _ungranted(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Finding]:
     """Roles that routes ask for and nobody has."""
-    granted = {role for user in users.values() for role in user.roles}
-    granted |= {
-        role for issuer in config.trusted_issuers.values() for names in issuer.role_map.values() for role in names
-    }
-    granted |= {role for client in config.clients.values() for role in client.roles}
-    if not granted:
-        return  # who has which role is not in these files, or nobody has any yet
+    granted = held(config, users)
+    if granted is None:
+        return
     having = holders(config.roles)
     told: set[str] = set()
     for index in range(len(config.routes)):

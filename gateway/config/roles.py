@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from gateway.config.models import Config
 from gateway.config.sections import RoleConfig
+from gateway.users.file import UserRecord
 
 
 def holders(roles: Mapping[str, RoleConfig]) -> dict[str, frozenset[str]]:
@@ -22,6 +24,28 @@ def granting(roles: Mapping[str, RoleConfig]) -> dict[str, frozenset[str]]:
         for permission in role.permissions:
             granted[permission] = granted.get(permission, frozenset()) | having[name]
     return granted
+
+
+def bringing(roles: Mapping[str, RoleConfig]) -> dict[str, frozenset[str]]:
+    """Return for every role that brings permissions along all of them, those of the roles it includes among them."""
+    brought: dict[str, set[str]] = {}
+    for permission, having in granting(roles).items():
+        for name in having:
+            brought.setdefault(name, set()).add(permission)
+    return {name: frozenset(permissions) for name, permissions in brought.items()}
+
+
+def held(config: Config, users: Mapping[str, UserRecord]) -> frozenset[str] | None:
+    """Return the roles that somebody has; None when that is not in the files, or nobody has any yet."""
+    login = config.login
+    if login is not None and (login.verify.database is not None or "roles" in login.claims):
+        return None
+    named: list[Iterable[str]] = [
+        *(user.roles for user in users.values()),
+        *(client.roles for client in config.clients.values()),
+    ]
+    named += [names for issuer in config.trusted_issuers.values() for names in issuer.role_map.values()]
+    return frozenset[str]().union(*named) or None
 
 
 def circle(roles: Mapping[str, RoleConfig], name: str) -> tuple[str, ...] | None:

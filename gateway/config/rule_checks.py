@@ -33,21 +33,21 @@ def places(draft: Draft) -> Iterator[Place]:
                 yield Place(("routes", index, "methods", method), [own, route, defaults])
 
 
-def _parts(loc: Loc, written: ConditionsConfig) -> Iterator[tuple[Loc, ConditionsConfig]]:
+def parts(loc: Loc, written: ConditionsConfig) -> Iterator[tuple[Loc, ConditionsConfig]]:
     """Yield *written* and every set of conditions inside it."""
     yield loc, written
     if isinstance(written, RuleConfig) and written.shadow is not None:
-        yield from _parts((*loc, "shadow"), written.shadow)
+        yield from parts((*loc, "shadow"), written.shadow)
     for at, alternative in enumerate(written.any_of):
-        yield from _parts((*loc, "any_of", at), alternative)
+        yield from parts((*loc, "any_of", at), alternative)
 
 
 def _written(draft: Draft) -> Iterator[tuple[Loc, ConditionsConfig]]:
     """Yield every set of conditions in the file."""
     for loc, levels in places(draft):
-        yield from _parts(loc, levels[0])
+        yield from parts(loc, levels[0])
     for name, named in draft.config.rules.items():
-        yield from _parts(("rules", name), named)
+        yield from parts(("rules", name), named)
 
 
 def role_findings(draft: Draft) -> Iterator[Finding]:
@@ -119,12 +119,12 @@ def _parameters(draft: Draft) -> Iterator[Finding]:
             loc: Loc = ("routes", index, "path")
             yield Finding(loc, f"defaults: where: asks for {{{missing}}}, which is not in this path")
         for place, rule in here:
-            for loc, written in _parts(place, rule):
+            for loc, written in parts(place, rule):
                 if missing := _missing(written, params):
                     yield Finding((*loc, "where"), f"there is no {{{missing}}} in the path of the route", "", True)
                 for at, name in enumerate(written.rules):
                     named = draft.config.rules.get(name)
-                    inner = [] if named is None else [part for _, part in _parts((), named)]
+                    inner = [] if named is None else [part for _, part in parts((), named)]
                     if missing := next((gap for part in inner if (gap := _missing(part, params))), None):
                         reason = f'the rule "{name}" needs a {{{missing}}}, and there is none in the path of the route'
                         yield Finding((*loc, "rules", at), reason)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gateway.config.document import Loc
 from gateway.config.entries import ConditionsConfig, RuleConfig
 from gateway.config.models import Config
-from gateway.config.roles import granting, holders
+from gateway.config.roles import holders
 from gateway.paths import steps
 from gateway.routing.conditions import Addresses, AnyOf, Bound, Claim, Condition, FreshLogin, Kind, SecondFactor
 from gateway.routing.rules import Access, Rule, wanted
@@ -33,7 +33,6 @@ class Rules:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._having = holders(config.roles)
-        self._granted = granting(config.roles)
 
     def rule(self, levels: Sequence[Level], *, method: bool = False) -> Rule:
         """Return what *levels*, the nearest first, ask of the caller; the first of them is a *method*'s.
@@ -67,7 +66,6 @@ class Rules:
         return (*self._of(level, Access.REQUIRED).conditions, *([addresses] if addresses else []))
 
     def _of(self, levels: Sequence[Level], access: Access) -> Rule:
-        permissions = frozenset(_nearest(levels, "permissions"))
         places = {
             key: self._config.place(*loc, key)
             for key in (*RULE_KEYS, "auth")
@@ -78,10 +76,9 @@ class Rules:
             roles=self._any_of(_nearest(levels, "roles")),
             roles_all=tuple(self._any_of([role]) for role in _nearest(levels, "roles_all")),
             not_roles=self._any_of(_nearest(levels, "not_roles")),
-            permissions=permissions,
+            permissions=frozenset(_nearest(levels, "permissions")),
             scopes=frozenset(_nearest(levels, "scopes")),
             audience=frozenset(_nearest(levels, "audience")),
-            granting={name: self._granted[name] for name in permissions if name in self._granted},
             further=tuple(self._further(levels, places)),
             places=places,
         )

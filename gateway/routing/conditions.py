@@ -184,26 +184,22 @@ class NotRoles(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Permissions(Condition):
-    """All of these, from the token or from a role that brings them along."""
+    """All of these; those that a role brings along are among the caller's."""
 
     names: frozenset[str]
-    granting: Mapping[str, frozenset[str]]
     key: str = "permissions"
     place: str = ""
     code: ClassVar[str] = "permission_missing"
 
     def met(self, who: Caller, asked: Asked) -> bool:
-        return self.names <= who.permissions or all(
-            not self.granting.get(name, frozenset()).isdisjoint(who.roles) for name in self.names - who.permissions
-        )
+        return self.names <= who.permissions
 
     @property
     def wanted(self) -> str:
         return f"permission {each(self.names)}"
 
     def got(self, who: Caller, asked: Asked) -> str:
-        granted = {name for name, roles in self.granting.items() if not roles.isdisjoint(who.roles)}
-        return listed(who.permissions | granted)
+        return listed(who.permissions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,13 +48,11 @@ class Rule:
     """One of each set."""
     not_roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
-    """All of these, from the token or by `granting`."""
+    """All of these."""
     scopes: frozenset[str] = frozenset()
     """All of these."""
     audience: frozenset[str] = frozenset()
     """Any of these in the token's `aud`; empty asks for none beyond what every token must be for."""
-    granting: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Permission to the roles that bring it along without the token saying so."""
     further: tuple[Condition, ...] = ()
     """Conditions beyond names: claims, bindings, alternatives, the login's age; asked after the names."""
     addresses: Addresses | None = None
@@ -91,7 +89,7 @@ class Rule:
         if self.not_roles:
             made.append(NotRoles(self.not_roles, place=place("not_roles", "")))
         if self.permissions:
-            made.append(Permissions(self.permissions, self.granting, place=place("permissions", "")))
+            made.append(Permissions(self.permissions, place=place("permissions", "")))
         if self.scopes:
             made.append(Scopes(self.scopes, place=place("scopes", "")))
         return made

@@ -4,11 +4,14 @@ Such a token belongs to no session, so nothing is kept of it. Its time of issue 
 ending everything of a client, and the tokens before and after it, are ordered by one clock.
 """
 
+from collections.abc import Callable, Mapping
+
+from gateway.errors import Refused, refuse
 from gateway.sessions.people import Pool
 from gateway.sessions.revocations import Kind, Revocations, durable_name
 from gateway.sessions.store import SessionStore
 from gateway.tokens.clients import Assertion, Client
-from gateway.tokens.issue import AccessToken, Issuer
+from gateway.tokens.issue import AccessToken, Issuer, Unissuable
 from gateway.tokens.secrets import Secrets, subject_tag
 
 
@@ -24,13 +27,16 @@ class Programs:
         secrets: Secrets,
         table: Revocations,
         pool: Pool,
+        on_event: Callable[[str, Mapping[str, object]], None] = lambda event, facts: None,
     ) -> None:
+        """*issuer_name* is that of *issuer*; *on_event* is the audit."""
         self._store = store
         self._issuer = issuer
         self._issuer_name = issuer_name
         self._secrets = secrets
         self._table = table
         self._pool = pool
+        self._on_event = on_event
 
     async def token(self, client: Client, scopes: tuple[str, ...]) -> AccessToken:
         """Sign a token for *client* with *scopes*."""
@@ -41,7 +47,11 @@ class Programs:
             fields.append(durable_name(Kind.TENANT, subject.tenant))
         wide_cut = self._table.wide_cut(client.name, subject.tenant, tag.hex())
         stamp = await self._store.stamp(*fields, wide_cut=wide_cut)
-        return await self._pool.run(self._issuer.client_token, client.name, subject, stamp_ms=stamp, scopes=scopes)
+        try:
+            return await self._pool.run(self._issuer.client_token, client.name, subject, stamp_ms=stamp, scopes=scopes)
+        except Unissuable as error:
+            self._on_event("token_unissuable", {"client_id": client.name, "reason": str(error)})
+            raise Refused(refuse("internal_error", "token_unissuable")) from error
 
     async def spend(self, client: Client, assertion: Assertion, now: float) -> bool:
         """Use *assertion* up; False when somebody did so before."""

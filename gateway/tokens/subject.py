@@ -1,7 +1,10 @@
 """A person as the user store knows them: what a login proves and an access token states."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+Brought = Mapping[str, frozenset[str]]
+"""Role to all permissions that it brings along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +21,12 @@ class Subject:
     tenant: str | None = None
     claims: Mapping[str, object] = field(default_factory=dict)
     """Extra claims for the token; a name that the gateway sets itself is ignored."""
+
+    def endowed(self, brought: Brought) -> "Subject":
+        """Return the same person with the permissions of their roles, sorted, each once."""
+        return replace(self, permissions=tuple(sorted(permissions_of(self.roles, brought).union(self.permissions))))
+
+
+def permissions_of(roles: Iterable[str], brought: Brought) -> frozenset[str]:
+    """Return the permissions that *roles* bring along."""
+    return frozenset[str]().union(*(brought[role] for role in roles if role in brought))

@@ -20,6 +20,7 @@ from gateway.tokens.claims import audience, instant, is_text, names, scopes
 from gateway.tokens.jwks import ForeignKeys
 from gateway.tokens.signing import VerifyingKey
 from gateway.tokens.strict import Malformed, Parsed, parse
+from gateway.tokens.subject import Brought, permissions_of
 from gateway.tokens.verify import TYPES, Identity, Invalid, Verifier, signed
 
 Path = tuple[str, ...]
@@ -169,10 +170,12 @@ class TrustedIssuer:
 class Verifiers:
     """Our own verifier, and a trusted issuer for each other `iss`: the same question for all of them."""
 
-    __slots__ = ("_by_issuer", "_own")
+    __slots__ = ("_brought", "_by_issuer", "_own")
 
-    def __init__(self, own: Verifier, issuers: Iterable[TrustedIssuer]) -> None:
+    def __init__(self, own: Verifier, issuers: Iterable[TrustedIssuer], brought: Brought) -> None:
+        """*brought* is what our roles bring along: our own tokens state it, others' tokens cannot."""
         self._own = own
+        self._brought = brought
         self._by_issuer = {one.issuer: one for one in issuers if one.issuer != own.issuer}
 
     def verify(self, token: bytes, now: float) -> Identity | Invalid:
@@ -182,7 +185,12 @@ class Verifiers:
             return Invalid("token_invalid", parsed.reason)
         stated = parsed.claims.get("iss")
         other = self._by_issuer.get(stated) if type(stated) is str else None
-        return self._own.judge(parsed, now) if other is None else other.judge(parsed, now)
+        if other is None:
+            return self._own.judge(parsed, now)
+        found = other.judge(parsed, now)
+        if type(found) is Identity and (brought := permissions_of(found.roles, self._brought)):
+            return found._replace(permissions=found.permissions | brought)
+        return found
 
     def over_at(self, identity: Identity) -> float:
         """Return the Unix time from which *identity* counts no more, leeway included."""

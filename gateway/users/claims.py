@@ -2,7 +2,8 @@
 
 A record is what the user store knows: `sub`, `username`, `roles`, `permissions`, `scope`, `tenant`, and all further
 claims by their names. A mapping names a claim and the place in the record its value comes from; with one, of the
-further claims only those that it names go into tokens. It holds for every store alike, at login and at refresh.
+further claims only those that it names go into tokens. It holds for every store alike, at login and at refresh. So do
+the permissions that roles bring along: they are added to the person's own.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from gateway.paths import reached
 from gateway.tokens.claims import names
 from gateway.tokens.issue import Unissuable
 from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
-from gateway.tokens.subject import Subject
+from gateway.tokens.subject import Brought, Subject
 from gateway.users.credentials import CredentialVerifier
 
 Paths = Mapping[str, tuple[str, ...]]
@@ -51,11 +52,12 @@ def mapped(subject: Subject, mapping: Paths) -> Subject:
 
 
 class MappedPeople:
-    """A user store whose people are read through a mapping."""
+    """A user store whose people are read through a mapping, and have the permissions of their roles."""
 
-    def __init__(self, people: CredentialVerifier, mapping: Paths) -> None:
+    def __init__(self, people: CredentialVerifier, mapping: Paths, brought: Brought) -> None:
         self._people = people
         self._mapping = mapping
+        self._brought = brought
 
     async def verify(self, username: str, password: str) -> Subject | InvalidCredentials | Unavailable:
         """As the store's own; a record that cannot be read is no answer."""
@@ -69,14 +71,18 @@ class MappedPeople:
 
     def _mapped(self, subject: Subject) -> Subject | Unavailable:
         try:
-            return mapped(subject, self._mapping)
+            return stated(subject, self._mapping, self._brought)
         except Unissuable as error:
             return Unavailable(f"claims: {error}")
 
 
-def through(people: CredentialVerifier, mapping: Paths) -> CredentialVerifier:
-    """Return *people*, read through *mapping* when there is one."""
-    return MappedPeople(people, mapping) if mapping else people
+def stated(subject: Subject, mapping: Paths, brought: Brought) -> Subject:
+    """Return *subject* as a token states them: by *mapping* when there is one, with what their roles bring along.
+
+    Raises:
+        Unissuable: as `mapped`.
+    """
+    return (mapped(subject, mapping) if mapping else subject).endowed(brought)
 
 
 def _names(claim: str, value: object) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def row(alg: str, least: float = LEAST) -> list[float]:
     foreign = signed(key_for(alg), body=claims(iss=_IDP, aud="bench"))
     keys = ForeignKeys([ForeignKey(key_for(alg).kid, key_for(alg))])
     trusted = TrustedIssuer("idp", _IDP, keys, frozenset({"bench"}), frozenset({alg}))
-    front = Verifiers(own, [trusted])
+    front = Verifiers(own, [trusted], {})
     cache = VerifiedTokens(front, _Never(), lambda identity: b"", ring)
     forged = token[:-8] + (b"AAAAAAAA" if token[-8:] != b"AAAAAAAA" else b"EEEEEEEE")
     maker = issuer(ring)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rich_click as click
 from click.testing import CliRunner, Result
 
 from gateway.cli import cli
@@ -134,6 +135,25 @@ def test_a_token_of_a_key_that_is_gone_is_explained(shell: Shell) -> None:
     result = shell.run("token", "verify", stdin=token)
     assert "refused (kid)" in result.stderr
     assert shell.kid("current") in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("keys", "retire"), ("revoke", "session"), ("revoke", "token"), ("revoke", "key"), ("sessions", "revoke")]
+)
+@pytest.mark.parametrize(
+    "name", ["-kcompromisedWWdJjS0cc", "-kiXXoWaWXdJjSWT0S6a848rc2PzzCts94JWDV9AidU", "--c" + "c" * 19]
+)
+def test_an_id_that_begins_with_a_dash_is_no_option(words: tuple[str, ...], name: str, tmp_path: Path) -> None:
+    verb: click.Command = cli
+    context = click.Context(cli)
+    for word in words:
+        assert isinstance(verb, click.Group)
+        found = verb.get_command(context, word)
+        assert found is not None
+        verb = found
+    made = verb.make_context(words[-1], [name, "-c", str(tmp_path / "x.yaml")])
+    assert name in made.params.values()
+    assert made.params["path"] == tmp_path / "x.yaml"
 
 
 def test_decoding_needs_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,27 @@
 """What is allowed and probably a hole is said, with its place; what is usual is not."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from gateway.config.lint import lint
 from gateway.config.users import file_users
+from gateway.tokens.subject import Subject
 from tests.config.files import loaded
+from tests.tokens.forge import issued, ring_for
 
 BASE = """\
 login: {verify: {file: users.yaml}}
-roles: {user: {}, admin: {includes: [user]}, ghost: {}}
+roles: {user: {}, admin: {includes: [user]}, ghost: {permissions: [haunt]}, clerk: {permissions: [file]}}
 upstreams: {app: "http://10.0.0.1:80", near: "http://127.0.0.1:80", safe: "https://10.0.0.1"}
 """
-USERS = "users:\n  ana: {password: demo, demo: true, roles: [admin]}\n"
+USERS = """\
+users:
+  ana: {password: demo, demo: true, roles: [admin], permissions: [read]}
+  bo: {password: demo, demo: true, roles: [clerk]}
+"""
 
 
 def said(directory: Path, text: str, *, users: str = USERS, base: str = BASE, **environ: str) -> list[str]:
@@ -72,6 +79,17 @@ FINDINGS = [
         id="no audience beside trusted issuers",
     ),
     pytest.param(
+        "routes:\n  - {path: /x, to: app, permissions: [orders:write]}\n",
+        ['6: routes[0].permissions[0]: nobody has the permission "orders:write", and no role brings it along'],
+        id="a permission that nobody has",
+    ),
+    pytest.param(
+        "rules: {writing: {any_of: [{permissions: [haunt]}, {roles: [user]}]}}\n"
+        "routes:\n  - {path: /x, to: app, rules: [writing]}\n",
+        ['5: rules.writing.any_of[0].permissions[0]: the permission "haunt" comes with ghost, which nobody is'],
+        id="a permission of a role that nobody has",
+    ),
+    pytest.param(
         f"server: {{secret: {os.urandom(20).hex()}}}\n",
         ["5: server.secret: a secret in this file is in every copy of it"],
         id="a secret in the file",
@@ -92,6 +110,7 @@ USUAL = [
     pytest.param("routes:\n  - {path: /x, to: near, forward_token: keep}\n", id="a token on this machine"),
     pytest.param("routes:\n  - {path: /x, to: safe, forward_token: keep}\n", id="a token by TLS"),
     pytest.param("routes:\n  - {path: /x, to: app, roles: [user, ghost]}\n", id="one of the roles is somebody's"),
+    pytest.param("routes:\n  - {path: /x, to: app, permissions: [read, file]}\n", id="permissions that people have"),
     pytest.param('server: {secret: "${S}"}\n', id="a secret of the environment"),
 ]
 
@@ -126,3 +145,46 @@ def test_a_secret_that_everybody_can_read_is_said_unless_an_orchestrator_put_it_
     secret.unlink()
     secret.symlink_to(mounted / "secret")
     assert said(tmp_path, text) == []
+
+
+ELSEWHERE = [
+    pytest.param("login: {verify: {database: {}}}\n", "", id="people in a database"),
+    pytest.param("login: {verify: {file: users.yaml}, claims: {roles: x, permissions: x}}\n", "", id="claims at login"),
+    pytest.param(
+        "login: {verify: {file: users.yaml}}\n",
+        "tokens: {audience: a}\ntrusted_issuers:\n"
+        "  idp: {issuer: 'https://idp.example', audience: [a], permissions: p, roles: r, map_roles: {x: ghost}}\n",
+        id="a provider that says permissions",
+    ),
+]
+
+
+@pytest.mark.parametrize(("login", "more"), ELSEWHERE)
+def test_nothing_is_said_of_what_others_may_give(tmp_path: Path, login: str, more: str) -> None:
+    base = login + BASE.partition("\n")[2] + more
+    assert said(tmp_path, "routes:\n  - {path: /x, to: app, roles: [ghost], permissions: [p]}\n", base=base) == []
+
+
+def test_more_permissions_than_a_cookie_can_hold_are_said_of_roles_people_and_programs(tmp_path: Path) -> None:
+    many = ", ".join(f'"resource-{at}:write"' for at in range(150))
+    base = BASE.replace(
+        "clerk: {permissions: [file]}", f"clerk: {{permissions: [{many}]}}, boss: {{includes: [clerk]}}"
+    )
+    base += f"clients: {{job: {{roles: [boss], secret_hash: 'sha256:{'0' * 64}'}}}}\n"
+    size, found = [], said(tmp_path, "", base=base)
+    for line in found:
+        number = re.search(r"about (\d+) bytes, 4016 fit into a cookie$", line)
+        assert number is not None
+        size.append(int(number[1]))
+    assert [line.partition(" would")[0] for line in found] == [
+        "2: login.verify.file: the token of bo",
+        "3: roles.clerk: a token of somebody with this role",
+        "3: roles.boss: a token of somebody with this role",
+    ]
+    permissions = tuple(f"resource-{at}:write" for at in range(150))
+    token = issued(ring_for("RS256"), Subject("bo", "bo", ("clerk",), permissions))
+    assert all(len(token) <= about <= len(token) + 200 for about in size)
+
+    assert said(tmp_path, "tokens: {read_from: [bearer]}\n", base=base) == []
+    small = "tokens: {read_from: [bearer]}\nserver: {limits: {token: 2KiB}}\n"
+    assert any(": clients.job: its tokens would have about " in line for line in said(tmp_path, small, base=base))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
-from gateway.config.roles import circle, granting, holders
+from gateway.config.roles import bringing, circle, granting, holders
 from gateway.config.routes import route_table
 from gateway.config.sections import RoleConfig
 from gateway.routing.table import Access, Match, Route, RouteTable, Rule, Timeouts
@@ -62,11 +62,10 @@ def test_a_role_is_met_by_all_that_include_it(tmp_path: Path) -> None:
     assert rule(routes, "/not").not_roles == {"editor", "admin"}
 
 
-def test_a_permission_comes_with_a_role_or_with_the_token(tmp_path: Path) -> None:
+def test_a_permission_is_the_callers_own(tmp_path: Path) -> None:
     asked = rule(table(tmp_path, "- {path: /a, to: app, permissions: [write]}"), "/a")
-    assert verdict(asked, caller(some("admin"))) is None
-    assert verdict(asked, caller(some("user"))) == "permission_missing"
     assert verdict(asked, caller(some("user"), some("write"))) is None
+    assert verdict(asked, caller(some("admin"))) == "permission_missing"
 
 
 def test_inheritance_may_have_any_shape() -> None:
@@ -79,6 +78,7 @@ def test_inheritance_may_have_any_shape() -> None:
     assert holders(roles)["d"] == {"a", "b", "c", "d"}
     assert holders(roles)["a"] == {"a"}
     assert granting(roles) == {"p": {"a", "b", "c", "d"}, "q": {"a", "b", "c", "d"}}
+    assert bringing(roles) == {name: {"p", "q"} for name in "abcd"}
     assert circle(roles, "a") is None
     assert circle({"x": RoleConfig(includes=("x",))}, "x") == ("x", "x")
 

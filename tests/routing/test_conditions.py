@@ -52,7 +52,7 @@ def test_an_empty_list_in_the_token_meets_nothing_that_is_asked_for() -> None:
         Roles(some("a")),
         Claim(("plan",), ("pro",)),
         SecondFactor(),
-        Permissions(some("p"), {}),
+        Permissions(some("p")),
         Scopes(some("s")),
     ):
         assert not met(condition, who)

@@ -98,7 +98,6 @@ rules = st.builds(
     not_roles=names,
     permissions=names,
     scopes=names,
-    granting=st.dictionaries(st.sampled_from("abc"), names, max_size=2),
     further=further,
     addresses=st.sampled_from([None, OFFICE]),
 )

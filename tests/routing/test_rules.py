@@ -37,13 +37,6 @@ def test_all_permissions_are_needed() -> None:
     assert verdict(rule, caller(NONE, some("read"), NONE)) == "permission_missing"
 
 
-def test_a_role_can_bring_a_permission_along() -> None:
-    rule = Rule(permissions=some("read", "write"), granting={"write": some("admin")})
-    assert verdict(rule, caller(some("admin"), some("read"), NONE)) is None
-    assert verdict(rule, caller(some("user"), some("read"), NONE)) == "permission_missing"
-    assert verdict(rule, caller(some("admin"), NONE, NONE)) == "permission_missing"
-
-
 def test_all_scopes_are_needed() -> None:
     rule = Rule(scopes=some("a", "b"))
     assert verdict(rule, caller(NONE, NONE, some("a", "b"))) is None

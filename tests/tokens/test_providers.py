@@ -60,7 +60,7 @@ async def front(name: str, folder: Path) -> Verifiers:
     )
     await fetcher.refresh()
     assert fetcher.failures == 0
-    return Verifiers(verifier(ring_for("ES256")), [issuer])
+    return Verifiers(verifier(ring_for("ES256")), [issuer], {})
 
 
 def test_every_provider_of_the_documentation_is_recorded() -> None:

@@ -12,6 +12,7 @@ from gateway.tokens.cache import Verified, VerifiedTokens
 from gateway.tokens.headers import renderer
 from gateway.tokens.jwks import ForeignKey, ForeignKeys, read_set
 from gateway.tokens.ring import KeyRing
+from gateway.tokens.subject import Brought, Subject
 from gateway.tokens.trusted import OwnTokens, TrustedIssuer, Verifiers
 from gateway.tokens.verify import REASONS, Identity, Invalid
 
@@ -58,8 +59,8 @@ def token(body: object = None, key: Any = THEIRS, **head: object) -> bytes:
     return signed(key, changed({"alg": key.alg, "typ": "JWT", "kid": "k1"}, head), theirs() if body is None else body)
 
 
-def house(*issuers: TrustedIssuer, ring: KeyRing | None = None) -> Verifiers:
-    return Verifiers(verifier(ring or ring_for("ES256")), issuers or (trusted(),))
+def house(*issuers: TrustedIssuer, ring: KeyRing | None = None, brought: Brought | None = None) -> Verifiers:
+    return Verifiers(verifier(ring or ring_for("ES256")), issuers or (trusted(),), brought or {})
 
 
 def judged(raw: bytes, now: float = NOW, **settings: Any) -> Identity | Invalid:
@@ -85,6 +86,23 @@ def test_a_foreign_token_says_who_and_only_mapped_roles_count() -> None:
     assert who.tenant is None
     assert (who.session, who.token_id, who.client, who.key) == ("legacy:s-1", "legacy:t-1", "legacy:shop", "legacy:k1")
     assert who.issued_ms == (NOW - 10) * 1000
+
+
+def test_a_foreign_token_has_the_permissions_of_our_roles_that_theirs_stand_for() -> None:
+    brought = {"admin": frozenset({"write", "read"}), "boss": frozenset({"fire"})}
+    front = house(trusted(permissions=("permissions",)), brought=brought)
+    found = front.verify(token(), NOW)
+    assert isinstance(found, Identity)
+    assert found.permissions == {"everything", "read", "write"}
+
+
+def test_our_own_tokens_say_what_their_permissions_are_and_roles_add_nothing_later() -> None:
+    ring = ring_for("ES256")
+    own = issued(ring, Subject("alice", "alice", ("admin",)))
+    found = house(ring=ring, brought={"admin": frozenset({"write"})}).verify(own, NOW)
+    assert isinstance(found, Identity)
+    assert found.roles == {"admin"}
+    assert found.permissions == frozenset()
 
 
 def test_our_own_tokens_are_judged_as_before() -> None:

@@ -1,5 +1,6 @@
 """Claims chosen from a person's record, whatever store it comes from."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,12 +95,23 @@ class Store:
 
 
 async def test_login_and_refresh_see_the_same_person() -> None:
-    people = MappedPeople(Store(ANA), {"roles": ("groups",)})
+    people = MappedPeople(Store(ANA), {"roles": ("groups",)}, {})
     assert await people.verify("ana", "x") == await people.subject("7") == mapped(ANA, {"roles": ("groups",)})
 
 
+async def test_people_have_the_permissions_of_their_roles_beside_their_own_sorted_and_once() -> None:
+    ana = Subject("7", "ana", ("clerk", "unknown"), ("b", "z"), claims={"groups": ["boss"]})
+    brought = {"clerk": frozenset({"c", "b"}), "boss": frozenset({"a"})}
+    own = await MappedPeople(Store(ana), {}, brought).subject("7")
+    by_mapping = await MappedPeople(Store(ana), {"roles": ("groups",)}, brought).subject("7")
+    assert isinstance(own, Subject)
+    assert own == replace(ana, permissions=("b", "c", "z"))
+    assert isinstance(by_mapping, Subject)
+    assert by_mapping.permissions == ("a", "b", "z")  # of the roles that the token will state
+
+
 async def test_a_record_that_cannot_be_read_is_an_outage_of_the_store_and_never_a_login() -> None:
-    people = MappedPeople(Store(ANA), {"roles": ("org",)})
+    people = MappedPeople(Store(ANA), {"roles": ("org",)}, {})
     for found in (await people.verify("ana", "x"), await people.subject("7")):
         assert isinstance(found, Unavailable)
         assert "roles must be a list of names" in found.reason
@@ -107,6 +119,6 @@ async def test_a_record_that_cannot_be_read_is_an_outage_of_the_store_and_never_
 
 @pytest.mark.parametrize("answer", [InvalidCredentials("password"), Unavailable("x"), Gone()])
 async def test_other_answers_are_the_stores_own(answer: object) -> None:
-    people = MappedPeople(Store(answer), {"roles": ("groups",)})
+    people = MappedPeople(Store(answer), {"roles": ("groups",)}, {})
     assert await people.verify("ana", "x") == answer
     assert await people.subject("7") == answer
