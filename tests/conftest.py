@@ -1,4 +1,4 @@
-"""What holds for the whole suite: a missing program is never silent."""
+"""What holds for the whole suite: a missing program is never silent, and statements can be asked for by name."""
 
 import os
 import re
@@ -11,6 +11,22 @@ from tests.programs import KNOWN
 
 _NAMED = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, KNOWN))})(?![\w-])", re.IGNORECASE)
 _not_run: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--item", help="run the tests of one statement only, as in --item 77; see tests/test_checklists.py"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--item")
+    if wanted is not None:
+        sorted_out: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            sorted_out[any(wanted in map(str, mark.args) for mark in item.iter_markers("item"))].append(item)
+        items[:] = sorted_out[True]
+        config.hook.pytest_deselected(items=sorted_out[False])
 
 
 def _program(report: pytest.TestReport | pytest.CollectReport) -> str | None:

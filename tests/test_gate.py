@@ -196,6 +196,7 @@ def test_options_asterisk_is_answered_here(door: Door) -> None:
     assert door.admit("*", method="OPTIONS") == Answered(204)
 
 
+@pytest.mark.item(71)
 def test_head_follows_get_and_nothing_follows_post(door: Door) -> None:
     assert door.permit("/get", bearer("good"), method="HEAD")
     assert door.refusal("/post", bearer("good"), method="HEAD").allow == "POST"
@@ -205,23 +206,27 @@ def test_head_follows_get_and_nothing_follows_post(door: Door) -> None:
 # --- 56 to 62: credentials ---
 
 
-def test_56_without_credentials_there_is_a_challenge_and_no_error_code(door: Door) -> None:
+@pytest.mark.item(56)
+def test_without_credentials_there_is_a_challenge_and_no_error_code(door: Door) -> None:
     refusal = door.refusal("/api/x")
     assert (refusal.status, refusal.code.name) == (401, "token_missing")
     assert ("WWW-Authenticate", 'Bearer realm="gateway"') in extra_headers(refusal)
 
 
+@pytest.mark.item(56)
 @pytest.mark.parametrize("value", ["Basic YTpi", "Digest x", "Bearerx good", "", "Token good", "DPoP good"])
-def test_56_another_scheme_is_no_credential(door: Door, value: str) -> None:
+def test_another_scheme_is_no_credential(door: Door, value: str) -> None:
     assert door.code("/api/x", f"Authorization: {value}") == "token_missing"
     assert door.permit("/optional/x", f"Authorization: {value}").verified is None
 
 
+@pytest.mark.item(57)
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-def test_57_the_scheme_may_be_of_any_case(door: Door, scheme: str) -> None:
+def test_the_scheme_may_be_of_any_case(door: Door, scheme: str) -> None:
     assert door.permit("/api/x", f"Authorization: {scheme} good").verified is not None
 
 
+@pytest.mark.item(57)
 @pytest.mark.parametrize(
     "value",
     [
@@ -238,44 +243,50 @@ def test_57_the_scheme_may_be_of_any_case(door: Door, scheme: str) -> None:
         "bearer  good",
     ],
 )
-def test_57_a_bearer_value_that_is_not_one_token_is_malformed(door: Door, value: str) -> None:
+def test_a_bearer_value_that_is_not_one_token_is_malformed(door: Door, value: str) -> None:
     for target in ("/api/x", "/optional/x", "/public/x"):
         refusal = door.refusal(target, f"Authorization: {value}")
         assert (refusal.status, refusal.code.name, refusal.reason) == (400, "bad_request", "bearer_syntax")
     assert door.tokens.asked == []
 
 
+@pytest.mark.item(58)
 @pytest.mark.parametrize("value", ["Bearer good, Bearer admin", "Bearer good,Bearer admin", "Bearer good, Basic eA=="])
-def test_58_two_tokens_in_one_field_are_malformed(door: Door, value: str) -> None:
+def test_two_tokens_in_one_field_are_malformed(door: Door, value: str) -> None:
     assert door.refusal("/api/x", f"Authorization: {value}").status == 400
 
 
-def test_58_two_fields_are_malformed() -> None:
+@pytest.mark.item(58)
+def test_two_fields_are_malformed() -> None:
     pairs = [(b"Host", b"gw.test"), (b"Authorization", b"Bearer good"), (b"authorization", b"Bearer good")]
     refusal = read_fields(pairs, 1, KINDS, HOSTS)
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (400, "authorization_repeated")
 
 
-def test_59_header_and_cookie_of_two_sessions_are_refused(door: Door) -> None:
+@pytest.mark.item(59)
+def test_header_and_cookie_of_two_sessions_are_refused(door: Door) -> None:
     refusal = door.refusal("/api/x", bearer("good"), cookie("elsewhere"))
     assert (refusal.status, refusal.reason) == (400, "two_tokens")
 
 
+@pytest.mark.item(59)
 @pytest.mark.parametrize("other", ["good", "again", "expired", "revoked", "garbage", ""])
-def test_59_header_and_cookie_of_one_session_or_a_dead_cookie_are_the_header(door: Door, other: str) -> None:
+def test_header_and_cookie_of_one_session_or_a_dead_cookie_are_the_header(door: Door, other: str) -> None:
     permit = door.permit("/api/x", bearer("good"), cookie(other), method="POST")
     assert permit.verified is door.tokens.known[b"good"]
 
 
+@pytest.mark.item(60)
 @pytest.mark.parametrize("token", ["bad", "expired", "revoked"])
 @pytest.mark.parametrize("target", ["/api/x", "/optional/x"])
-def test_60_an_invalid_header_never_falls_back_to_a_valid_cookie(door: Door, token: str, target: str) -> None:
+def test_an_invalid_header_never_falls_back_to_a_valid_cookie(door: Door, token: str, target: str) -> None:
     refusal = door.refusal(target, bearer(token), cookie("good"))
     assert refusal.status == 401
     assert door.tokens.asked == [token.encode()]
 
 
+@pytest.mark.item(62)
 @pytest.mark.parametrize(
     "value",
     [
@@ -288,18 +299,20 @@ def test_60_an_invalid_header_never_falls_back_to_a_valid_cookie(door: Door, tok
     ],
 )
 @pytest.mark.parametrize("target", ["/api/x", "/public/x"])
-def test_62_one_of_our_cookies_sent_twice_is_never_the_first(door: Door, value: str, target: str) -> None:
+def test_one_of_our_cookies_sent_twice_is_never_the_first(door: Door, value: str, target: str) -> None:
     refusal = door.refusal(target, f"Cookie: {value}")
     assert (refusal.status, refusal.reason) == (400, "cookie_repeated")
     assert door.tokens.asked == []
 
 
-def test_62_twice_over_two_fields_is_twice(door: Door) -> None:
+@pytest.mark.item(62)
+def test_twice_over_two_fields_is_twice(door: Door) -> None:
     assert door.refusal("/api/x", cookie("good"), cookie("good")).reason == "cookie_repeated"
 
 
+@pytest.mark.item(62)
 @pytest.mark.parametrize("name", [AT.lower(), AT.upper(), "__host-Http-gw-at"])
-def test_62_a_name_that_resembles_ours_is_neither_ours_nor_the_upstreams(door: Door, name: str) -> None:
+def test_a_name_that_resembles_ours_is_neither_ours_nor_the_upstreams(door: Door, name: str) -> None:
     assert door.code("/api/x", f"Cookie: {name}=good") == "token_missing"
     assert door.permit("/public/x", f"Cookie: a=1; {name}=good").cookie == b"a=1"
 
@@ -434,6 +447,7 @@ async def _awaited(pending: Pending) -> None:
 MINTED = csrf.mint(SECRETS, "s-1")
 
 
+@pytest.mark.item(139, 140, 141, 142)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
 @pytest.mark.parametrize(
     ("lines", "passes"),
@@ -477,6 +491,15 @@ def test_a_cookie_changes_something_only_from_our_own_pages(
         assert (verdict.status, verdict.code.name) == (403, "csrf_failed")
 
 
+@pytest.mark.item(70)
+@pytest.mark.parametrize("line", ["Origin: https://evil.test", "Access-Control-Request-Method: PUT", "X-Nothing: 1"])
+def test_options_that_are_no_preflight_pass_like_any_other_method(door: Door, line: str) -> None:
+    assert door.code("/api/x", line, method="OPTIONS") == "token_missing"
+    assert door.code("/admin/x", line, bearer("good"), method="OPTIONS") == "role_missing"
+    assert door.permit("/api/x", line, bearer("good"), method="OPTIONS").verified is not None
+
+
+@pytest.mark.item(144)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_changes_nothing_needs_no_such_proof(door: Door, method: str) -> None:
     assert door.permit("/api/x", cookie("good"), "Sec-Fetch-Site: cross-site", method=method)

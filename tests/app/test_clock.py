@@ -22,7 +22,7 @@ class Stepping(SystemClock):
         self.wall = lambda: time.time() + self.ahead
 
 
-@pytest.mark.item("170", "clock steps")
+@pytest.mark.item(170, "clock steps")
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 async def test_a_step_of_the_clock_logs_nobody_out_and_lets_nobody_in(tmp_path: Path, step: float) -> None:
     clock = Stepping()

@@ -177,7 +177,7 @@ async def test_everything_that_cannot_change_is_named_at_once(house: Home) -> No
     assert reason.count("this cannot change by a reload") == 2
 
 
-@pytest.mark.item("169")
+@pytest.mark.item(169)
 async def test_a_broken_key_set_leaves_the_keys_in_force(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_bytes(_pem(1))

@@ -16,6 +16,7 @@ from tests.tokens.forge import key_for
 IDP = "trusted_issuers: {idp: {issuer: 'https://idp.example/', audience: orders%s}}\nroles: {admin: {}, user: {}}\n"
 
 
+@pytest.mark.item("E19")
 @pytest.mark.parametrize(
     ("more", "said"),
     [

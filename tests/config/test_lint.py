@@ -130,7 +130,7 @@ def test_nobody_has_a_role_as_long_as_nobody_has_any(tmp_path: Path) -> None:
     assert said(tmp_path, "routes:\n  - {path: /x, to: app, roles: [ghost]}\n", users="users: {}\n") == []
 
 
-@pytest.mark.item("168")
+@pytest.mark.item(168)
 def test_a_secret_that_everybody_can_read_is_said_unless_an_orchestrator_put_it_there(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(os.urandom(32).hex())

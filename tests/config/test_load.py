@@ -263,6 +263,7 @@ def test_what_is_written_about_tokens_wins_over_what_follows(tmp_path: Path) -> 
     assert (derived.issuer, derived.audience) == ("me", ("you",))
 
 
+@pytest.mark.item(75)
 @pytest.mark.parametrize(
     "server",
     [
@@ -280,6 +281,7 @@ def test_logins_are_allowed_where_nobody_can_listen(tmp_path: Path, server: str)
     loaded(tmp_path, text, users="users: {}")
 
 
+@pytest.mark.item(75)
 @pytest.mark.parametrize("server", ["listen: 0.0.0.0:8080", "listen: 10.0.0.1:80, public_url: http://x.example"])
 @pytest.mark.parametrize("wanted", ["login: {verify: {file: users.yaml}}", "tokens: {read_from: [cookie]}"])
 def test_logins_and_cookies_over_the_network_in_clear_are_refused(tmp_path: Path, server: str, wanted: str) -> None:

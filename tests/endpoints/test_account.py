@@ -80,14 +80,16 @@ async def test_with_a_second_factor_a_password_is_not_enough(house: House) -> No
     assert house.sessions.amr == ("pwd", "otp", "mfa")
 
 
-async def test_checklist_127_one_code_counts_once_also_at_the_same_time(house: House) -> None:
+@pytest.mark.item(127)
+async def test_one_code_counts_once_also_at_the_same_time(house: House) -> None:
     phone, _ = await enrolled(house)
     tokens = [(await first_step(house))["mfa_token"] for _ in range(4)]
     answers = await asyncio.gather(*(second_step(house, token, phone.code()) for token in tokens))
     assert sorted(status for status, _ in answers) == [200, 401, 401, 401]
 
 
-async def test_checklist_127_a_code_counts_one_step_early_and_late_but_no_more(house: House) -> None:
+@pytest.mark.item(127)
+async def test_a_code_counts_one_step_early_and_late_but_no_more(house: House) -> None:
     phone, _ = await enrolled(house)
     for steps, wanted in ((2, 401), (-2, 401), (-1, 401), (1, 200)):  # -1 was used when enrolling
         token = (await first_step(house))["mfa_token"]
@@ -95,7 +97,8 @@ async def test_checklist_127_a_code_counts_one_step_early_and_late_but_no_more(h
     assert (await second_step(house, (await first_step(house))["mfa_token"], phone.code()))[0] == 401, "an earlier one"
 
 
-async def test_checklist_127_five_wrong_codes_end_the_login_they_belong_to(house: House) -> None:
+@pytest.mark.item(127)
+async def test_five_wrong_codes_end_the_login_they_belong_to(house: House) -> None:
     phone, _ = await enrolled(house)
     token = (await first_step(house))["mfa_token"]
     login_id = next(iter(house.begun.left))
@@ -113,7 +116,8 @@ async def test_codes_are_guessed_no_faster_than_passwords(house: House) -> None:
     assert statuses == [401] * 5 + [429] * 2
 
 
-async def test_checklist_128_the_token_between_the_steps_is_good_for_nothing_else(house: House) -> None:
+@pytest.mark.item(128)
+async def test_the_token_between_the_steps_is_good_for_nothing_else(house: House) -> None:
     phone, _ = await enrolled(house)
     token = str((await first_step(house))["mfa_token"])
     for path in ("/auth/session", "/auth/second-factor"):
@@ -126,7 +130,8 @@ async def test_checklist_128_the_token_between_the_steps_is_good_for_nothing_els
     assert (await second_step(house, token, phone.code()))[1]["error"] == "invalid_grant", "it counts once"
 
 
-async def test_checklist_128_a_browsers_login_goes_on_in_that_browser_only(house: House) -> None:
+@pytest.mark.item(128)
+async def test_a_browsers_login_goes_on_in_that_browser_only(house: House) -> None:
     phone, _ = await enrolled(house)
     own = {"Sec-Fetch-Site": "same-origin"}
     response = await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"}, headers=own)
@@ -236,6 +241,7 @@ async def test_an_outage_of_where_factors_are_kept_is_503_and_lets_nobody_in(hou
     assert (await second_step(house, token, phone.code()))[0] == 503
 
 
+@pytest.mark.item(87)
 async def test_a_new_password_takes_the_current_one_and_ends_the_other_sessions(house: House) -> None:
     other = await house.login()
     mine = await house.login()
@@ -258,6 +264,7 @@ async def test_an_unfit_password_is_refused_with_a_sentence(house: House, new: s
     assert (response.status, (await response.json())["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.item("F13")
 async def test_wrong_current_passwords_are_throttled_like_logins(house: House) -> None:
     bearer = {"Authorization": f"Bearer {(await house.login())['access_token']}"}
     body = {"current_password": "guess", "new_password": "looking-glass"}

@@ -146,7 +146,7 @@ async def test_probes_work_under_any_host_name(opened: Open) -> None:
 @pytest.mark.parametrize(
     "path", ["/admin/revocations", "/admin", "/unknown", "/%61dmin/x", "/livez/", "/x/livez", "/metrics/x"]
 )
-@pytest.mark.item("160")
+@pytest.mark.item(160)
 async def test_everything_but_the_probes_is_403_without_the_admin_token(
     opened: Open, path: str, headers: dict[str, str]
 ) -> None:

@@ -51,6 +51,7 @@ async def test_the_access_token_is_the_persons(house: House) -> None:
     assert identity.roles == {"user", "admin"}
 
 
+@pytest.mark.item(152)
 async def test_every_answer_forbids_caching_and_carries_the_request_id(house: House) -> None:
     for body in (ALICE, {"username": "alice", "password": "x"}, {}):
         response = await house.client.post("/auth/login", json=body)
@@ -75,6 +76,7 @@ async def test_curl_without_json_tools_can_ask_for_the_bare_token(house: House) 
     assert (await response.text()).count(".") == 2
 
 
+@pytest.mark.item(136, 137)
 async def test_cookie_mode_sets_three_cookies_and_puts_no_token_into_the_body(house: House) -> None:
     response = await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"})
     text = await response.text()
@@ -93,6 +95,7 @@ async def test_cookie_mode_sets_three_cookies_and_puts_no_token_into_the_body(ho
     assert "gwr_" not in text
 
 
+@pytest.mark.item(138)
 async def test_a_cookie_that_a_browser_would_drop_fails_loudly_and_leaves_no_session(house: House) -> None:
     roles = tuple(f"role-{i:04}" for i in range(400))
     house.users.replace({"alice": UserRecord(password="wonderland", roles=roles, demo=True)})
@@ -135,6 +138,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.item(115, "F13")
 @pytest.mark.parametrize(("username", "password"), WRONG)
 async def test_unknown_wrong_and_disabled_get_the_same_answer(house: House, username: str, password: str) -> None:
     response = await house.client.post("/auth/login", json={"username": username, "password": password})
@@ -161,6 +165,7 @@ async def test_unknown_wrong_and_disabled_get_the_same_answer(house: House, user
     }
 
 
+@pytest.mark.item(135)
 async def test_a_name_in_another_spelling_logs_in_under_the_stored_name(house: House) -> None:
     members = await house.login("ALICE")
     identity = house.services.verifier.verify(members["access_token"].encode(), house.clock.wall())
@@ -168,6 +173,7 @@ async def test_a_name_in_another_spelling_logs_in_under_the_stored_name(house: H
     assert identity.subject == "alice"
 
 
+@pytest.mark.item(85, 143, "F11")
 async def test_a_login_always_makes_a_new_session_whatever_cookies_were_set_before(house: House) -> None:
     browser = await house.cookies()
     response = await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"}, headers=browser.own)
@@ -177,6 +183,7 @@ async def test_a_login_always_makes_a_new_session_whatever_cookies_were_set_befo
     assert again.refresh != browser.refresh
 
 
+@pytest.mark.item(132)
 @pytest.mark.parametrize(
     ("body", "member"),
     [
@@ -204,6 +211,7 @@ async def test_what_is_missing_or_of_the_wrong_kind_is_400_and_nobody_is_asked(
     assert house.sessions.asked == 0
 
 
+@pytest.mark.item(120)
 @pytest.mark.parametrize(
     ("size", "status"), [(1024, 401), (1025, 400)], ids=["1024 bytes are checked", "1025 bytes are refused"]
 )
@@ -213,6 +221,7 @@ async def test_a_password_may_have_1024_bytes(house: House, size: int, status: i
     assert house.sessions.asked == (status == 401)
 
 
+@pytest.mark.item(130, 131)
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [
@@ -288,6 +297,7 @@ async def test_a_compressed_body_is_refused_because_it_may_inflate_without_end(h
     assert house.sessions.asked == 0
 
 
+@pytest.mark.item(131)
 @pytest.mark.parametrize("chunked", [None, True], ids=["declared", "chunked"])
 async def test_a_body_beyond_16_kib_is_413(house: House, chunked: bool | None) -> None:
     body = json.dumps({**ALICE, "padding": "x" * 16_384}).encode()
@@ -306,6 +316,7 @@ async def test_a_body_of_16_kib_passes(house: House) -> None:
     assert response.status == 200
 
 
+@pytest.mark.item(129)
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -335,6 +346,7 @@ async def test_a_foreign_page_is_refused_before_the_credentials_are_looked_at(
         assert (await response.json())["error"] == "csrf_failed"
 
 
+@pytest.mark.item(129)
 async def test_a_foreign_page_is_refused_before_its_body_is_read(house: House) -> None:
     response = await house.client.post(
         "/auth/login", data=b"x" * 100_000, headers={"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
@@ -403,6 +415,7 @@ async def test_an_address_that_failed_too_often_never_blocks_a_right_password(ho
     assert (await house.client.post("/auth/login", json=ALICE)).status == 200
 
 
+@pytest.mark.item(132)
 async def test_a_store_that_is_down_is_503_with_retry_after_and_counts_as_no_guess(house: House) -> None:
     house.sessions.fails = StoreUnavailable("redis at 10.0.0.1 timed out")
     for _ in range(10):
@@ -416,6 +429,7 @@ async def test_a_store_that_is_down_is_503_with_retry_after_and_counts_as_no_gue
     assert (await house.client.post("/auth/login", json=ALICE)).status == 200
 
 
+@pytest.mark.item(118)
 async def test_a_full_hash_queue_is_503_with_retry_after(house: House) -> None:
     house.sessions.fails = Refused(refuse("overloaded", "hash_queue_full", retry_after=1))
     response = await house.client.post("/auth/login", json=ALICE)
@@ -423,7 +437,7 @@ async def test_a_full_hash_queue_is_503_with_retry_after(house: House) -> None:
     assert (await response.json())["code"] == "overloaded"
 
 
-@pytest.mark.item("171")
+@pytest.mark.item(171)
 async def test_a_bug_ends_in_500_and_is_reported_and_not_told(house: House) -> None:
     house.sessions.fails = ZeroDivisionError("at /srv/secret/path with password wonderland")
     response = await house.client.post("/auth/login", json=ALICE)
@@ -437,7 +451,7 @@ async def test_a_bug_ends_in_500_and_is_reported_and_not_told(house: House) -> N
     assert [type(error) for error in house.reported] == [ZeroDivisionError]
 
 
-@pytest.mark.item("156")
+@pytest.mark.item(156)
 async def test_no_answer_echoes_what_the_client_sent(house: House) -> None:
     mark = "mark-7f3a"
     for body in ({"username": mark, "password": mark}, {"username": mark, "password": mark, "mode": mark}):
@@ -463,6 +477,7 @@ async def test_nothing_that_is_logged_holds_a_password_or_a_token(
     assert not [secret for secret in secrets if secret in logged]
 
 
+@pytest.mark.item(144)
 async def test_get_is_405_with_allow(house: House) -> None:
     response = await house.client.get("/auth/login/mfa")
     assert (response.status, response.headers["Allow"]) == (405, "POST")

@@ -23,6 +23,7 @@ async def test_an_access_token_ends_its_session(house: House) -> None:
     assert after.status == 401
 
 
+@pytest.mark.item(91)
 async def test_logging_out_twice_is_the_same_as_once(house: House) -> None:
     members = await house.login()
     for _ in range(2):
@@ -30,6 +31,7 @@ async def test_logging_out_twice_is_the_same_as_once(house: House) -> None:
         assert response.status == 204
 
 
+@pytest.mark.item(91)
 async def test_an_expired_access_token_still_ends_its_session(house: House) -> None:
     members = await house.login()
     house.clock.now += ACCESS_TTL + 3600
@@ -59,6 +61,7 @@ async def test_an_access_token_that_never_was_ours_is_401_and_ends_nothing(house
     assert list(house.sessions.live) == [members["session_id"]]
 
 
+@pytest.mark.item(153, 154)
 async def test_cookies_end_their_session_and_are_cleared_with_their_exact_attributes(house: House) -> None:
     browser = await house.cookies()
     response = await house.client.post("/auth/logout", headers=browser.own)
@@ -98,6 +101,7 @@ async def test_cookies_that_mean_nothing_any_more_are_cleared(house: House) -> N
     assert response.headers.getall("Set-Cookie") == CLEARED
 
 
+@pytest.mark.item(147)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -115,6 +119,7 @@ async def test_a_foreign_page_cannot_log_anybody_out(house: House, scope: str, h
     assert list(house.sessions.live) == [browser.session]
 
 
+@pytest.mark.item(91, 144)
 async def test_get_does_not_log_out(house: House) -> None:
     browser = await house.cookies()
     assert (await house.client.get("/auth/logout", headers=browser.own)).status == 405

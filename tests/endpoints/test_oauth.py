@@ -56,6 +56,7 @@ def claims_of(token: str) -> dict[str, Any]:
 # --- client_credentials ---
 
 
+@pytest.mark.item(53)
 async def test_a_client_gets_a_token_for_itself_and_no_refresh_token(house: House) -> None:
     status, got = await ask(house, headers=basic("reports", SECRET), grant_type="client_credentials")
     assert (status, got["token_type"], got["scope"], got["expires_in"]) == (200, "Bearer", "a b", 600)
@@ -254,7 +255,8 @@ async def test_a_session_is_refreshed_by_the_public_client(house: House) -> None
     assert got["session_id"] == tokens["session_id"]
 
 
-async def test_81_a_refresh_can_shrink_the_scope_and_never_grow_it(house: House) -> None:
+@pytest.mark.item(81)
+async def test_a_refresh_can_shrink_the_scope_and_never_grow_it(house: House) -> None:
     tokens = await house.login(scope="docs")
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": "gateway"}
     status, got = await ask(house, scope="docs mail", **form)
@@ -262,7 +264,8 @@ async def test_81_a_refresh_can_shrink_the_scope_and_never_grow_it(house: House)
     assert (await ask(house, scope="docs", **form))[1]["scope"] == "docs"  # the token was not spent
 
 
-async def test_82_another_clients_refresh_token_is_refused_and_lives_on(house: House) -> None:
+@pytest.mark.item(82)
+async def test_another_clients_refresh_token_is_refused_and_lives_on(house: House) -> None:
     tokens = await house.login()
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     status, got = await ask(house, headers=basic("reports", SECRET), **form)
@@ -287,6 +290,7 @@ async def test_a_client_can_ask_what_a_token_is_good_for(house: House) -> None:
     assert (got["sid"], got["iss"], got["tenant"]) == (tokens["session_id"], ISSUER, "acme")
 
 
+@pytest.mark.item(113)
 async def test_of_a_token_that_is_not_active_nothing_is_said(house: House) -> None:
     tokens = await house.login()
     house.sessions.dead.add(tokens["session_id"])
@@ -295,6 +299,7 @@ async def test_of_a_token_that_is_not_active_nothing_is_said(house: House) -> No
         assert (status, got) == (200, {"active": False})
 
 
+@pytest.mark.item(114)
 async def test_only_a_client_that_proves_itself_may_introspect(house: House) -> None:
     for form in ({}, {"client_id": "gateway"}, {"client_id": "reports"}):
         status, got = await ask(house, path="/auth/introspect", token="x", **form)

@@ -81,8 +81,9 @@ async def desk() -> AsyncIterator[Desk]:
         yield Desk(client, operations)
 
 
+@pytest.mark.item(161)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_161_every_kind_can_be_revoked(desk: Desk, kind: str) -> None:
+async def test_every_kind_can_be_revoked(desk: Desk, kind: str) -> None:
     value = {} if kind == "all" else {"value": "x-1"}
     got = await desk.ask("POST", "/admin/revocations", json={"kind": kind, "reason": "leaked", **value})
     assert got == {
@@ -162,6 +163,7 @@ async def test_a_silent_store_is_503_and_says_when_to_ask_again(desk: Desk) -> N
     assert (await answer.json())["code"] == "store_unavailable"
 
 
+@pytest.mark.item(160)
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -173,7 +175,7 @@ async def test_a_silent_store_is_503_and_says_when_to_ask_again(desk: Desk) -> N
         ("POST", "/admin/users/ana/enable"),
     ],
 )
-async def test_160_nothing_is_done_without_the_admin_token(desk: Desk, method: str, path: str) -> None:
+async def test_nothing_is_done_without_the_admin_token(desk: Desk, method: str, path: str) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         answer = await desk.client.request(method, path, headers=headers, json={"kind": "all"})
         assert answer.status == 403

@@ -107,11 +107,12 @@ async def test_a_person_signs_in_with_a_form_and_arrives_where_they_wanted(visit
     assert visit.text == "", "137: no token in a body"
 
 
+@pytest.mark.item(148)
 @pytest.mark.parametrize(
     "asked",
     ["", "https://evil.example/", "//evil.example", "/\\evil.example", "/auth/login?return_to=/x", "javascript:x"],
 )
-async def test_148_a_way_back_that_leads_elsewhere_is_the_home_page(visit: Visit, asked: str) -> None:
+async def test_a_way_back_that_leads_elsewhere_is_the_home_page(visit: Visit, asked: str) -> None:
     await visit.log_in(asked or "%20")
     assert (visit.status, visit.location) == (303, "/")
 
@@ -135,7 +136,8 @@ async def test_guessing_is_slowed_down_alike_for_names_that_exist_and_that_do_no
         assert int(visit.answer.headers["Retry-After"]) >= 1
 
 
-async def test_129_the_form_counts_only_with_the_token_of_this_very_browser(visit: Visit) -> None:
+@pytest.mark.item(129)
+async def test_the_form_counts_only_with_the_token_of_this_very_browser(visit: Visit) -> None:
     await visit.open("/auth/login")
     form = visit.form("/auth/login")
     typed: Any = {"username": "alice", "password": "wonderland"}
@@ -168,7 +170,8 @@ async def test_the_json_endpoint_is_as_before(house: House) -> None:
     assert "access_token" in await answer.json()
 
 
-async def test_86_a_login_makes_a_new_session_beside_the_one_that_was_there(visit: Visit) -> None:
+@pytest.mark.item(86)
+async def test_a_login_makes_a_new_session_beside_the_one_that_was_there(visit: Visit) -> None:
     await visit.log_in()
     before = dict(visit.cookies)
     await visit.open("/auth/login")
@@ -181,7 +184,8 @@ async def test_86_a_login_makes_a_new_session_beside_the_one_that_was_there(visi
 # --- 150: no circles ---
 
 
-async def test_150_somebody_who_is_signed_in_is_led_on_by_their_own_click_alone(visit: Visit) -> None:
+@pytest.mark.item(150)
+async def test_somebody_who_is_signed_in_is_led_on_by_their_own_click_alone(visit: Visit) -> None:
     await visit.log_in()
     await visit.open("/auth/login?return_to=/app")
     assert visit.status == 200
@@ -189,7 +193,8 @@ async def test_150_somebody_who_is_signed_in_is_led_on_by_their_own_click_alone(
     assert (visit.status, visit.location) == (303, "/app")
 
 
-async def test_150_with_the_refresh_cookie_alone_the_click_renews_the_session(visit: Visit) -> None:
+@pytest.mark.item(150)
+async def test_with_the_refresh_cookie_alone_the_click_renews_the_session(visit: Visit) -> None:
     await visit.log_in()
     del visit.cookies["__Host-Http-gw-at"]
     await visit.open("/auth/login?return_to=/app")
@@ -198,7 +203,8 @@ async def test_150_with_the_refresh_cookie_alone_the_click_renews_the_session(vi
     assert (visit.status, visit.location, "__Host-Http-gw-at" in visit.cookies) == (303, "/app", True)
 
 
-async def test_150_after_a_link_from_elsewhere_which_brings_no_cookies_there_is_a_link_on(visit: Visit) -> None:
+@pytest.mark.item(150)
+async def test_after_a_link_from_elsewhere_which_brings_no_cookies_there_is_a_link_on(visit: Visit) -> None:
     await visit.open("/auth/login?return_to=/app", **{"Sec-Fetch-Site": "cross-site"})
     assert "/app" in Parsed(visit.text).links
     await visit.open("/auth/login?return_to=/app")
@@ -256,7 +262,8 @@ async def test_a_second_factor_is_set_up_asked_for_and_switched_off(visit: Visit
     assert again.location == "/auth/account?done=off"
 
 
-async def test_128_the_second_step_is_for_the_browser_of_the_first_alone(visit: Visit) -> None:
+@pytest.mark.item(128)
+async def test_the_second_step_is_for_the_browser_of_the_first_alone(visit: Visit) -> None:
     totp = await enrolled(visit)
     first, thief = Visit(visit.house), Visit(visit.house)
     await first.log_in("/app")
@@ -307,7 +314,8 @@ async def test_the_account_shows_sessions_and_ends_another(visit: Visit) -> None
     assert "That session was ended." in visit.text
 
 
-async def test_88_somebody_elses_session_is_as_unknown_as_none(visit: Visit) -> None:
+@pytest.mark.item(88)
+async def test_somebody_elses_session_is_as_unknown_as_none(visit: Visit) -> None:
     theirs = await visit.house.login("bob", "demo")
     await visit.house.login()
     await visit.log_in()
@@ -316,6 +324,7 @@ async def test_88_somebody_elses_session_is_as_unknown_as_none(visit: Visit) -> 
     assert theirs["session_id"] in visit.house.sessions.live
 
 
+@pytest.mark.item(88)
 async def test_all_others_end_and_this_one_stays(visit: Visit) -> None:
     await visit.house.login()
     await visit.log_in()
@@ -325,6 +334,7 @@ async def test_all_others_end_and_this_one_stays(visit: Visit) -> None:
     assert (await visit.open("/auth/account")).status == 200
 
 
+@pytest.mark.item(154)
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_signing_out_ends_the_session_and_clears_the_cookies(visit: Visit, everywhere: bool) -> None:
     await visit.house.login()
@@ -353,10 +363,11 @@ async def test_a_password_is_changed(visit: Visit) -> None:
     assert other["session_id"] not in visit.house.sessions.live
 
 
+@pytest.mark.item(147)
 @pytest.mark.parametrize(
     "action", ["sign-out", "sign-out-everywhere", "end", "end-others", "password", "enrol", "confirm"]
 )
-async def test_147_no_form_of_another_site_does_anything(visit: Visit, action: str) -> None:
+async def test_no_form_of_another_site_does_anything(visit: Visit, action: str) -> None:
     await visit.log_in()
     held = dict(visit.cookies)
     form = Form(f"/auth/account/{action}")
@@ -377,7 +388,8 @@ async def test_147_no_form_of_another_site_does_anything(visit: Visit, action: s
     assert (await visit.open(f"/auth/account/{action}")).status == 405, "144: GET changes nothing"
 
 
-async def test_141_a_browser_that_sends_neither_field_passes_with_the_forms_token(visit: Visit) -> None:
+@pytest.mark.item(141)
+async def test_a_browser_that_sends_neither_field_passes_with_the_forms_token(visit: Visit) -> None:
     await visit.log_in()
     await visit.open("/auth/account")
     await visit.send(visit.form("/auth/account/sign-out"), headers={"Sec-Fetch-Site": ""})
@@ -391,7 +403,8 @@ async def test_the_account_renews_an_access_cookie_that_is_over(visit: Visit) ->
     assert "__Host-Http-gw-at" in visit.cookies
 
 
-async def test_93_while_nobody_can_say_the_cookies_stay(visit: Visit) -> None:
+@pytest.mark.item(93)
+async def test_while_nobody_can_say_the_cookies_stay(visit: Visit) -> None:
     await visit.log_in()
     held = dict(visit.cookies)
     visit.house.sessions.fails = StoreUnavailable("down")

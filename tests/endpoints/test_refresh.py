@@ -66,6 +66,7 @@ async def test_a_token_that_does_not_count_is_401_and_nobody_learns_why(house: H
     assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.item(136, 137)
 async def test_cookie_mode_takes_the_cookie_and_an_empty_body_and_answers_in_cookies(house: House) -> None:
     browser = await house.cookies()
     response = await house.client.post("/auth/refresh", headers=browser.own)
@@ -91,6 +92,7 @@ async def test_an_empty_json_body_is_cookie_mode_as_well(house: House) -> None:
     assert (await house.client.post("/auth/refresh", headers=browser.own, json={})).status == 200
 
 
+@pytest.mark.item(142, 143)
 async def test_the_csrf_token_stays_the_same_over_a_refresh_and_a_foreign_one_is_replaced(house: House) -> None:
     browser = await house.cookies()
     first = await (await house.client.post("/auth/refresh", headers=browser.own)).json()
@@ -100,6 +102,7 @@ async def test_the_csrf_token_stays_the_same_over_a_refresh_and_a_foreign_one_is
     assert second["csrf_token"] not in (planted.csrf, browser.csrf)
 
 
+@pytest.mark.item(147)
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -137,6 +140,7 @@ async def test_the_body_counts_before_the_cookie_and_leaves_the_cookies_alone(ho
     assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.item(154)
 async def test_a_dead_cookie_is_401_and_cleared_with_its_exact_attributes(house: House) -> None:
     browser = await house.cookies()
     await house.sessions.logout(browser.session, subject="alice")
@@ -156,6 +160,7 @@ async def test_a_refusal_that_may_pass_leaves_the_cookies(house: House) -> None:
     assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.item(93)
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), TimeoutError("bug")], ids=["store down", "bug"])
 async def test_a_transient_error_never_clears_a_cookie(house: House, error: Exception) -> None:
     browser = await house.cookies()
@@ -207,11 +212,13 @@ async def test_a_body_is_read_in_one_way_or_refused(house: House, content_type: 
     assert house.sessions.refreshes == 0
 
 
+@pytest.mark.item(144)
 async def test_get_does_not_refresh(house: House) -> None:
     browser = await house.cookies()
     assert (await house.client.get("/auth/refresh", headers=browser.own)).status == 405
 
 
+@pytest.mark.item(77)
 async def test_fifty_tabs_at_once_all_get_an_answer(house: House) -> None:
     token = (await house.login())["refresh_token"]
     answers = await asyncio.gather(

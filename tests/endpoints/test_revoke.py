@@ -33,8 +33,9 @@ async def is_good(house: House, token: str) -> bool:
     return (await house.client.get("/auth/session", headers=bearing(token))).status == 200
 
 
+@pytest.mark.item(105)
 @pytest.mark.parametrize("hint", ["", "refresh_token", "access_token", "nonsense"])
-async def test_105_a_refresh_token_ends_its_session_whatever_the_hint(house: House, hint: str) -> None:
+async def test_a_refresh_token_ends_its_session_whatever_the_hint(house: House, hint: str) -> None:
     members = await house.login()
     for _ in range(2):
         assert await revoke(house, members["refresh_token"], token_type_hint=hint) == 200
@@ -42,8 +43,9 @@ async def test_105_a_refresh_token_ends_its_session_whatever_the_hint(house: Hou
     assert not await is_good(house, members["access_token"])
 
 
+@pytest.mark.item(105)
 @pytest.mark.parametrize("hint", ["", "refresh_token", "access_token"])
-async def test_105_an_access_token_ends_itself_and_no_sibling(house: House, hint: str) -> None:
+async def test_an_access_token_ends_itself_and_no_sibling(house: House, hint: str) -> None:
     members = await house.login()
     sibling = await (await house.client.post("/auth/refresh", json={"refresh_token": members["refresh_token"]})).json()
     for _ in range(2):
@@ -52,7 +54,8 @@ async def test_105_an_access_token_ends_itself_and_no_sibling(house: House, hint
     assert await is_good(house, sibling["access_token"])
 
 
-async def test_105_a_token_that_means_nothing_is_200_and_ends_nothing(house: House) -> None:
+@pytest.mark.item(105)
+async def test_a_token_that_means_nothing_is_200_and_ends_nothing(house: House) -> None:
     members = await house.login()
     for token in ("x", "gwr_x", "a.b.c", forged(members["refresh_token"]), members["access_token"] + "x", "é"):
         assert await revoke(house, token) == 200
@@ -60,14 +63,16 @@ async def test_105_a_token_that_means_nothing_is_200_and_ends_nothing(house: Hou
     assert await is_good(house, members["access_token"])
 
 
-async def test_105_an_expired_token_is_200_and_told_to_nobody(house: House) -> None:
+@pytest.mark.item(105)
+async def test_an_expired_token_is_200_and_told_to_nobody(house: House) -> None:
     members = await house.login()
     house.clock.now += ACCESS_TTL + 3600
     assert await revoke(house, members["access_token"]) == 200
     assert house.sessions.dead.tokens == set()
 
 
-async def test_105_a_token_of_tomorrow_is_revoked_today(house: House) -> None:
+@pytest.mark.item(105)
+async def test_a_token_of_tomorrow_is_revoked_today(house: House) -> None:
     members = await house.login()
     house.clock.now -= 3600
     assert await revoke(house, members["access_token"]) == 200
@@ -76,12 +81,14 @@ async def test_105_a_token_of_tomorrow_is_revoked_today(house: House) -> None:
     assert house.sessions.dead.tokens == {identity.token_id}
 
 
-async def test_105_without_a_token_it_is_400(house: House) -> None:
+@pytest.mark.item(105)
+async def test_without_a_token_it_is_400(house: House) -> None:
     answer = await house.client.post("/auth/revoke", data={"token_type_hint": "access_token"})
     assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
 
 
-async def test_105_another_clients_token_is_200_and_not_revoked(house: House) -> None:
+@pytest.mark.item(105)
+async def test_another_clients_token_is_200_and_not_revoked(house: House) -> None:
     members = await house.login()
     _, program = await ask(house, headers=basic("reports", SECRET), grant_type="client_credentials")
     for token in (members["access_token"], members["refresh_token"]):

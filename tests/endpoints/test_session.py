@@ -94,6 +94,7 @@ async def test_two_authorization_fields_are_400(house: House) -> None:
     assert (await house.client.get("/auth/session", headers=headers)).status == 400
 
 
+@pytest.mark.item(60)
 async def test_an_invalid_header_never_falls_back_to_a_valid_cookie(house: House) -> None:
     browser = await house.cookies()
     response = await house.client.get("/auth/session", headers={**browser.cookie, **bearing(forged(browser.access))})
@@ -109,6 +110,7 @@ async def test_header_and_cookie_of_two_sessions_are_400_and_of_one_are_fine(hou
     assert "csrf_token" not in members
 
 
+@pytest.mark.item(61)
 async def test_a_token_in_the_query_is_never_read(house: House) -> None:
     token = (await house.login())["access_token"]
     assert (await house.client.get(f"/auth/session?access_token={token}")).status == 401

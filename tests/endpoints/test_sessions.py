@@ -14,7 +14,8 @@ async def listed(house: House, token: str) -> list[dict[str, object]]:
     return sessions
 
 
-async def test_88_a_person_sees_their_own_sessions_and_nobody_elses(house: House) -> None:
+@pytest.mark.item(88)
+async def test_a_person_sees_their_own_sessions_and_nobody_elses(house: House) -> None:
     mine = [await house.login() for _ in range(2)]
     theirs = await house.login("bob", "demo")
     assert {one["session_id"] for one in await listed(house, mine[0]["access_token"])} == {
@@ -23,7 +24,8 @@ async def test_88_a_person_sees_their_own_sessions_and_nobody_elses(house: House
     assert [one["session_id"] for one in await listed(house, theirs["access_token"])] == [theirs["session_id"]]
 
 
-async def test_89_the_list_says_which_one_is_this_and_holds_no_token(house: House) -> None:
+@pytest.mark.item(89)
+async def test_the_list_says_which_one_is_this_and_holds_no_token(house: House) -> None:
     first, second = await house.login(), await house.login()
     sessions = await listed(house, first["access_token"])
     assert {one["session_id"]: one["current"] for one in sessions} == {
@@ -46,7 +48,8 @@ async def test_89_the_list_says_which_one_is_this_and_holds_no_token(house: Hous
     assert not any(token in str(sessions) for token in (first["access_token"], first["refresh_token"], "gwr_"))
 
 
-async def test_88_a_person_ends_one_of_their_sessions(house: House) -> None:
+@pytest.mark.item(88)
+async def test_a_person_ends_one_of_their_sessions(house: House) -> None:
     here, there = await house.login(), await house.login()
     answer = await house.client.delete(f"/auth/sessions/{there['session_id']}", headers=bearing(here["access_token"]))
     assert (answer.status, await answer.text()) == (204, "")
@@ -54,8 +57,9 @@ async def test_88_a_person_ends_one_of_their_sessions(house: House) -> None:
     assert house.facts[-1].subject == "alice"
 
 
+@pytest.mark.item(88)
 @pytest.mark.parametrize("session", ["A" * 22, "short", "A" * 23, "%2e%2e", "*" * 22])
-async def test_88_a_session_that_is_not_theirs_does_not_exist(house: House, session: str) -> None:
+async def test_a_session_that_is_not_theirs_does_not_exist(house: House, session: str) -> None:
     here, other = await house.login(), await house.login("bob", "demo")
     for name in (session, other["session_id"]):
         answer = await house.client.delete(f"/auth/sessions/{name}", headers=bearing(here["access_token"]))

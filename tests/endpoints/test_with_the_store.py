@@ -96,6 +96,7 @@ async def test_a_browsers_session_lives_in_cookies_alone(real: HttpClient) -> No
     assert len(dead.headers.getall("Set-Cookie")) == 3
 
 
+@pytest.mark.item(32)
 async def test_an_access_token_does_not_refresh(real: HttpClient) -> None:
     login = await (await real.post("/auth/login", json={"username": "alice", "password": "wonderland"})).json()
     answer = await real.post("/auth/refresh", json={"refresh_token": login["access_token"]})

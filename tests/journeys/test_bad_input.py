@@ -448,6 +448,7 @@ def is_one_line(token: bytes) -> bool:
     return b"\r" not in token and b"\n" not in token
 
 
+@pytest.mark.item(15)
 @pytest.mark.parametrize("carrier", CARRIERS)
 @settings(max_examples=120, deadline=None)
 @given(token=garbage.filter(is_one_line))
@@ -469,6 +470,7 @@ def test_a_garbage_token_is_401_or_400(patient: Gateway, line: list[Wire], carri
     assert (said.status == 401) == ("www-authenticate" in said.fields)
 
 
+@pytest.mark.item(29)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_real_token_with_anything_changed_is_401(

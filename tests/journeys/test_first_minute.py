@@ -51,6 +51,13 @@ def test_a_public_route_needs_nothing_and_others_say_what_they_need(demo: Gatewa
         refused(client.get("/nowhere"), 404, "no_route")
 
 
+@pytest.mark.item(69)
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_what_is_for_operators_is_not_on_the_public_listener(demo: Gateway, path: str) -> None:
+    with demo.client() as client:
+        refused(client.get(path, headers={"User-Agent": "kube-probe/1.30"}), 404, "no_route")
+
+
 def test_alice_logs_in_works_refreshes_and_logs_out(demo: Gateway) -> None:
     with demo.client() as client:
         login = client.post("/auth/login", json={"username": "alice", "password": "demo"})

@@ -182,6 +182,7 @@ async def turned_under_load(pair: Pair, turns: int) -> None:
         assert load.kids <= published[0] == published[1]
 
 
+@pytest.mark.item("key turns under load")
 async def test_a_key_turns_under_load_and_no_valid_token_is_refused_by_either_gateway(pair: Pair) -> None:
     await turned_under_load(pair, 2)
 

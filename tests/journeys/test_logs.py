@@ -30,7 +30,7 @@ def metric(gateway: Gateway, name: str) -> float:
     return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0.0)
 
 
-@pytest.mark.item("157", "159")
+@pytest.mark.item(157, 159)
 def test_every_login_refresh_and_logout_is_in_the_audit_without_a_secret(tmp_path: Path) -> None:
     with run(tmp_path, written(tmp_path)) as gateway, gateway.client() as client:
         password = "correct horse battery"
@@ -71,7 +71,7 @@ def test_a_leak_would_be_seen() -> None:
     assert leaks('{"msg": "access", "path": "/x", "sub": "alice"}') == []
 
 
-@pytest.mark.item("158")
+@pytest.mark.item(158)
 def test_nothing_that_a_client_sends_can_begin_a_line_or_colour_one(tmp_path: Path) -> None:
     nasty = 'x\r\n{"msg":"forged"}\x1b[31m\u2028\u0085'
     with run(tmp_path, written(tmp_path)) as gateway, gateway.client() as client:
@@ -85,7 +85,7 @@ def test_nothing_that_a_client_sends_can_begin_a_line_or_colour_one(tmp_path: Pa
         assert 'forged"}' not in gateway.output + gateway.errors
 
 
-@pytest.mark.item("163")
+@pytest.mark.item(163)
 def test_no_label_of_a_metric_is_what_a_client_chose(tmp_path: Path) -> None:
     with run(tmp_path, written(tmp_path)) as gateway, gateway.client() as client:
         for at in range(20):

@@ -85,6 +85,7 @@ async def street(tmp_path: Path) -> AsyncIterator[Street]:
         assert gateway.faults() == []
 
 
+@pytest.mark.item("E6")
 async def test_a_provider_that_says_nothing_delays_its_own_tokens_and_nobody_elses(street: Street) -> None:
     # It is silent since the start, and the gateway was ready all the same.
     own = (await asyncio.to_thread(street.gateway.login)).access

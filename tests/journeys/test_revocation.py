@@ -83,14 +83,16 @@ class Lines:
             await self.events.content.readuntil(b"\n\n")
 
 
-async def test_99_what_one_gateway_ends_the_other_refuses(two_gateways: Pair) -> None:
+@pytest.mark.item(99, "F8")
+async def test_what_one_gateway_ends_the_other_refuses(two_gateways: Pair) -> None:
     tokens = two_gateways.one.login()
     assert status(two_gateways.two, tokens) == 200
     logout(two_gateways.one, tokens)
     until(is_refused(two_gateways.two, tokens), PATIENCE)
 
 
-async def test_111_a_socket_and_a_stream_of_one_gateway_end_with_a_logout_on_the_other(two_gateways: Pair) -> None:
+@pytest.mark.item(111)
+async def test_a_socket_and_a_stream_of_one_gateway_end_with_a_logout_on_the_other(two_gateways: Pair) -> None:
     tokens, others = two_gateways.one.login(), two_gateways.one.login("admin")
     async with streaming(two_gateways.two, tokens) as mine, streaming(two_gateways.two, others) as theirs:
         logout(two_gateways.one, tokens)
@@ -106,7 +108,8 @@ async def test_logging_out_everywhere_else_ends_the_streams_of_the_others(two_ga
         await kept.go_on()
 
 
-def test_161_an_operator_ends_and_disables_on_one_and_the_other_obeys(two_gateways: Pair) -> None:
+@pytest.mark.item(161)
+def test_an_operator_ends_and_disables_on_one_and_the_other_obeys(two_gateways: Pair) -> None:
     one, two = two_gateways.one, two_gateways.two
     first, second = one.login(), two.login()
     with httpx.Client(base_url=one.admin_url, headers=two_gateways.admin, trust_env=False) as desk:
@@ -136,6 +139,7 @@ def test_161_an_operator_ends_and_disables_on_one_and_the_other_obeys(two_gatewa
     assert all(line["request_id"] and line["client_ip"] == "127.0.0.1" for line in audited)
 
 
+@pytest.mark.item(111)
 async def test_a_stream_outlives_its_token_while_the_session_is_refreshed_elsewhere(
     tmp_path: Path, upstream: str, redis: Redis
 ) -> None:

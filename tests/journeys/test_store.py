@@ -146,7 +146,7 @@ def monitored(redis: Redis) -> Iterator[list[str]]:
         seen += [said for said in text.decode().split("\r\n") if said and " lua]" not in said and "the-end" not in said]
 
 
-@pytest.mark.item("165")
+@pytest.mark.item(165)
 def test_requests_with_a_token_ask_the_store_nothing(two: Pair, redis: Redis) -> None:
     alice = two.one.login()
     with two.one.client() as client:
@@ -165,7 +165,7 @@ def test_requests_with_a_token_ask_the_store_nothing(two: Pair, redis: Redis) ->
 # --- trouble ---
 
 
-@pytest.mark.item("store is frozen", 92, 93, "F12")
+@pytest.mark.item("F12", 92, 93, "store is frozen")
 def test_a_frozen_store_is_503_for_logins_and_nothing_for_the_others(two: Pair, redis: Redis) -> None:
     alice = two.one.login()
     with redis.frozen():
@@ -181,8 +181,7 @@ def test_a_frozen_store_is_503_for_logins_and_nothing_for_the_others(two: Pair, 
     assert two.one.login().access
 
 
-@pytest.mark.item("store is slow")
-@pytest.mark.item("164")
+@pytest.mark.item(164, "store is slow")
 async def test_a_slow_store_delays_logins_and_nobody_else(tmp_path: Path, upstream: str, redis: Redis) -> None:
     async with middle(f"redis://127.0.0.1:{redis.port}") as wire:
         text = shared(tmp_path, upstream, wire.url).replace("timeout: 2s", "timeout: 500ms")
@@ -218,7 +217,7 @@ def test_a_full_store_refuses_and_burns_no_token(two: Pair, redis: Redis) -> Non
     assert refresh(two.one, bob.refresh).status_code == 200
 
 
-@pytest.mark.item("store dies", "F2", 95)
+@pytest.mark.item("F2", 95, "store dies")
 def test_a_store_that_is_killed_and_comes_back_knows_every_session(tmp_path: Path, upstream: str) -> None:
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     store = Redis(tmp_path / "redis", None, *durable)

@@ -94,6 +94,7 @@ async def street(tmp_path: Path) -> AsyncIterator[Street]:
             await gateway.stop()
 
 
+@pytest.mark.item(44)
 async def test_a_trusted_issuers_token_is_good_for_services_and_for_nothing_of_ours(street: Street) -> None:
     token = street.token()
     for _ in range(2):  # verified, and found in the cache

@@ -102,6 +102,7 @@ async def test_everybody_shares_one_call_and_who_leaves_does_not_end_it() -> Non
     assert len(keys) == 1
 
 
+@pytest.mark.item("E6", 6)
 async def test_unknown_keys_cause_one_call_in_thirty_seconds() -> None:
     provider, keys = Provider(jwks(ONE)), ForeignKeys()
     fetcher = provider.fetcher(keys)
@@ -182,6 +183,7 @@ BAD = {
 }
 
 
+@pytest.mark.item("E6", "key server is down")
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
 async def test_the_last_good_set_counts_for_a_day_whatever_its_server_does(bad: Answer | Failed) -> None:
     provider, keys = Provider(jwks(ONE)), ForeignKeys()

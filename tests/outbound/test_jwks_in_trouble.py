@@ -138,6 +138,7 @@ TROUBLES: dict[str, Callable[[Provider], Speak]] = {
 }
 
 
+@pytest.mark.item("E6")
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_whatever_its_server_does_the_call_ends_and_the_old_keys_stay(
     trouble: str, provider: Provider, outbound: Outbound, monkeypatch: pytest.MonkeyPatch

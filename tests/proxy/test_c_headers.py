@@ -20,41 +20,47 @@ SPELLINGS = (
 )
 
 
+@pytest.mark.item(63, "C1")
 @pytest.mark.parametrize("path", ["/public/x", "/optional/x", "/api/x", "/stripped/x"])
 @pytest.mark.parametrize("name", IDENTITY)
-async def test_c1_a_clients_copy_of_an_identity_header_never_arrives(house: House, name: str, path: str) -> None:
+async def test_a_clients_copy_of_an_identity_header_never_arrives(house: House, name: str, path: str) -> None:
     await house.ask(get(path, {name: "mallory"}, token="good"))
     seen = house.origin.only
     assert b"mallory" not in seen.raw
     assert len(seen.values(name.lower())) == (1 if path in ("/api/x", "/optional/x") else 0)
 
 
+@pytest.mark.item(63, "C2")
 @pytest.mark.parametrize("spelling", range(len(SPELLINGS)))
 @pytest.mark.parametrize("name", [*IDENTITY, "X-Request-Id", "X-Forwarded-For", "X-Gateway-Decision"])
-async def test_c2_no_spelling_of_such_a_name_arrives(house: House, name: str, spelling: int) -> None:
+async def test_no_spelling_of_such_a_name_arrives(house: House, name: str, spelling: int) -> None:
     await house.ask(get("/public/x", {SPELLINGS[spelling](name): "mallory"}))
     assert b"mallory" not in house.origin.only.raw
 
 
+@pytest.mark.item("C2")
 @pytest.mark.parametrize("name", ["X_Anything", "_", "a_b", "Content_Length", "Transfer_Encoding", "HOST_"])
-async def test_c2_a_name_with_an_underscore_does_not_arrive(house: House, name: str) -> None:
+async def test_a_name_with_an_underscore_does_not_arrive(house: House, name: str) -> None:
     await house.ask(get(headers={name: "mallory"}))
     assert b"mallory" not in house.origin.only.raw
 
 
+@pytest.mark.item("C2")
 @pytest.mark.parametrize("name", ["Content.Length", "Transfer.Encoding", "Proxy.Connection", "X.Http.Method.Override"])
-async def test_c2_a_dot_does_not_disguise_a_name_that_means_something(house: House, name: str) -> None:
+async def test_a_dot_does_not_disguise_a_name_that_means_something(house: House, name: str) -> None:
     await house.ask(get(headers={name: "mallory"}))
     assert b"mallory" not in house.origin.only.raw
 
 
-async def test_c2_a_name_with_a_dot_that_means_nothing_to_us_arrives(house: House) -> None:
+@pytest.mark.item("C2")
+async def test_a_name_with_a_dot_that_means_nothing_to_us_arrives(house: House) -> None:
     await house.ask(get(headers={"X.Trace": "1"}))
     assert house.origin.only.values("x.trace") == [b"1"]
 
 
+@pytest.mark.item(64, "C3")
 @pytest.mark.parametrize("option", ["X-User-Id", "x-user-id, X-User-Roles", "close, X-Session-Id", "X-Forwarded-For"])
-async def test_c3_connection_cannot_remove_what_the_gateway_adds(house: House, option: str) -> None:
+async def test_connection_cannot_remove_what_the_gateway_adds(house: House, option: str) -> None:
     await house.ask(get("/api/x", {"Connection": option}, token="good"))
     seen = house.origin.only
     assert seen.values("x-user-id") == [b"alice"]
@@ -63,8 +69,9 @@ async def test_c3_connection_cannot_remove_what_the_gateway_adds(house: House, o
     assert seen.values("x-forwarded-for") == [b"127.0.0.1"]
 
 
+@pytest.mark.item("C3")
 @pytest.mark.parametrize("connection", ["X-Hop", "x-hop", "close, X-HOP", "X-Other, x-hop", ",,X-Hop,", "X-Hop\t,\tx"])
-async def test_c3_what_connection_names_was_for_this_hop(house: House, connection: str) -> None:
+async def test_what_connection_names_was_for_this_hop(house: House, connection: str) -> None:
     await house.ask(get(headers=f"X-Hop: 1\r\nConnection: {connection}\r\nX-Keep: 2\r\nx-hop: 3\r\n"))
     seen = house.origin.only
     assert seen.values("x-hop") == []
@@ -72,13 +79,15 @@ async def test_c3_what_connection_names_was_for_this_hop(house: House, connectio
     assert seen.values("connection") == []
 
 
-async def test_c3_several_connection_fields_are_one_list(house: House) -> None:
+@pytest.mark.item("C3")
+async def test_several_connection_fields_are_one_list(house: House) -> None:
     await house.ask(get(headers="X-A: 1\r\nX-B: 2\r\nConnection: X-A\r\nconnection: X-B\r\nX-C: 3\r\n"))
     seen = house.origin.only
     assert (seen.values("x-a"), seen.values("x-b"), seen.values("x-c")) == ([], [], [b"3"])
 
 
-async def test_c3_what_connection_names_is_bounded(house: House) -> None:
+@pytest.mark.item("C3")
+async def test_what_connection_names_is_bounded(house: House) -> None:
     """Each name costs a look at every field: thousands of them would make one request as dear as a thousand."""
     names = [f"X-{number}" for number in range(63)]
     assert (await house.ask(get(headers={"Connection": ", ".join(names)}))).status == 200
@@ -87,8 +96,9 @@ async def test_c3_what_connection_names_is_bounded(house: House) -> None:
     assert (await house.refusal(get(headers=several), closes=True)).status == 400
 
 
+@pytest.mark.item("C3")
 @pytest.mark.parametrize("option", ["Content-Length", "Host", "Authorization", "Cookie", "Transfer-Encoding"])
-async def test_c3_connection_does_not_change_what_has_been_understood(house: House, option: str) -> None:
+async def test_connection_does_not_change_what_has_been_understood(house: House, option: str) -> None:
     await house.ask(post("/token/x", headers=f"Connection: {option}\r\nCookie: a=b\r\n", token="good"))
     seen = house.origin.only
     assert seen.body == b"hello"
@@ -96,11 +106,13 @@ async def test_c3_connection_does_not_change_what_has_been_understood(house: Hou
     assert seen.values("cookie") == [b"a=b"]
 
 
+@pytest.mark.item("C3")
 @pytest.mark.parametrize("value", ["X-Hop X-Other", 'X-Hop, "x"', "X-Hop; a", "a/b", "\xe9", "x\x80"])
-async def test_c3_a_connection_field_that_is_no_list_of_names_is_refused(house: House, value: str) -> None:
+async def test_a_connection_field_that_is_no_list_of_names_is_refused(house: House, value: str) -> None:
     assert (await house.refusal(get(headers={"Connection": value}), closes=True)).status == 400
 
 
+@pytest.mark.item("C4")
 @pytest.mark.parametrize(
     "name",
     [
@@ -116,13 +128,14 @@ async def test_c3_a_connection_field_that_is_no_list_of_names_is_refused(house: 
         "tE",
     ],
 )
-async def test_c4_hop_by_hop_fields_end_here(house: House, name: str) -> None:
+async def test_hop_by_hop_fields_end_here(house: House, name: str) -> None:
     await house.ask(get(headers={name: "mallory", "X-Keep": "1"}))
     assert b"mallory" not in house.origin.only.raw
     assert house.origin.only.values("x-keep") == [b"1"]
 
 
-async def test_c4_connection_close_of_the_client_is_not_the_upstreams(house: House) -> None:
+@pytest.mark.item("C4")
+async def test_connection_close_of_the_client_is_not_the_upstreams(house: House) -> None:
     for option in ("close", "keep-alive", "Keep-Alive, TE"):
         await house.ask(get(headers={"Connection": option}))
     assert len(house.origin.lines) == 1
@@ -149,8 +162,9 @@ FORWARDED = (
 )
 
 
+@pytest.mark.item(66, "C5")
 @pytest.mark.parametrize("name", FORWARDED)
-async def test_c5_a_strangers_word_about_the_way_of_a_request_does_not_arrive(house: House, name: str) -> None:
+async def test_a_strangers_word_about_the_way_of_a_request_does_not_arrive(house: House, name: str) -> None:
     await house.ask(get(headers={name: "203.0.113.66"}))
     seen = house.origin.only
     assert b"203.0.113.66" not in seen.raw
@@ -160,6 +174,7 @@ async def test_c5_a_strangers_word_about_the_way_of_a_request_does_not_arrive(ho
     assert house.record.address == "127.0.0.1"
 
 
+@pytest.mark.item(66, "C5")
 @pytest.mark.parametrize(
     ("given", "client", "sent"),
     [
@@ -174,7 +189,7 @@ async def test_c5_a_strangers_word_about_the_way_of_a_request_does_not_arrive(ho
         ("", "127.0.0.1", b"127.0.0.1"),
     ],
 )
-async def test_c5_a_trusted_proxy_is_believed_up_to_the_first_stranger(
+async def test_a_trusted_proxy_is_believed_up_to_the_first_stranger(
     house: House, given: str, client: str, sent: bytes
 ) -> None:
     house.load(trusted_proxies=(ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")))
@@ -185,26 +200,30 @@ async def test_c5_a_trusted_proxy_is_believed_up_to_the_first_stranger(
     assert house.record.address == client
 
 
-async def test_c5_several_fields_of_a_trusted_proxy_are_one_list(house: House) -> None:
+@pytest.mark.item("C5")
+async def test_several_fields_of_a_trusted_proxy_are_one_list(house: House) -> None:
     house.load(trusted_proxies=(ip_network("127.0.0.0/8"),))
     await house.ask(get(headers="X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 198.51.100.7\r\n"))
     assert house.origin.only.values("x-forwarded-for") == [b"198.51.100.7, 127.0.0.1"]
 
 
+@pytest.mark.item(68, "C6")
 @pytest.mark.parametrize(
     "name", ["X-Forwarded-Uri", "X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Original-Method"]
 )
-async def test_c6_another_url_in_a_header_counts_for_nothing_and_ends_here(house: House, name: str) -> None:
+async def test_another_url_in_a_header_counts_for_nothing_and_ends_here(house: House, name: str) -> None:
     assert (await house.refusal(get("/admin/x", {name: "/public/x"}))).status == 401
     await house.ask(get("/public/x", {name: "/admin/x"}))
     assert b"/admin" not in house.origin.only.raw
 
 
+@pytest.mark.item(69, "C7")
 @pytest.mark.parametrize("agent", ["kube-probe/1.30", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "curl"])
-async def test_c7_a_user_agent_opens_no_door(house: House, agent: str) -> None:
+async def test_a_user_agent_opens_no_door(house: House, agent: str) -> None:
     assert (await house.refusal(get("/api/x", {"User-Agent": agent}))).status == 401
 
 
+@pytest.mark.item("C8")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -216,23 +235,26 @@ async def test_c7_a_user_agent_opens_no_door(house: House, agent: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/x", "/public/x"])
-async def test_c8_two_authorizations_are_refused(house: House, headers: str, path: str) -> None:
+async def test_two_authorizations_are_refused(house: House, headers: str, path: str) -> None:
     answer = await house.refusal(get(path, headers))
     assert (answer.status, answer.code) == (400, "bad_request")
 
 
-async def test_c8_two_tokens_of_two_sessions_are_refused(house: House) -> None:
+@pytest.mark.item("C8")
+async def test_two_tokens_of_two_sessions_are_refused(house: House) -> None:
     answer = await house.refusal(get("/api/x", {"Cookie": "__Host-Http-gw-at=elsewhere"}, token="good"))
     assert (answer.status, answer.code) == (400, "bad_request")
     assert house.record.reason == "two_tokens"
 
 
+@pytest.mark.item("C8")
 @pytest.mark.parametrize("cookie", ["again", "expired", "garbage"])
-async def test_c8_two_tokens_that_agree_or_of_which_one_is_dead_are_one(house: House, cookie: str) -> None:
+async def test_two_tokens_that_agree_or_of_which_one_is_dead_are_one(house: House, cookie: str) -> None:
     assert (await house.ask(get("/api/x", {"Cookie": f"__Host-Http-gw-at={cookie}"}, token="good"))).status == 200
 
 
-async def test_c9_a_field_that_decides_is_seen_with_all_its_values(house: House) -> None:
+@pytest.mark.item("C9")
+async def test_a_field_that_decides_is_seen_with_all_its_values(house: House) -> None:
     """Sec-Fetch-Site is the forgery check's word; said twice, it is neither."""
     cookie = "Cookie: __Host-Http-gw-at=good\r\n"
     assert (await house.ask(post("/api/x", headers=cookie + "Sec-Fetch-Site: same-origin\r\n"))).status == 200
@@ -242,16 +264,18 @@ async def test_c9_a_field_that_decides_is_seen_with_all_its_values(house: House)
     assert (await house.refusal(post("/api/x", headers=twice))).code == "csrf_failed"
 
 
+@pytest.mark.item("C10")
 @pytest.mark.parametrize(
     "value", [b"\x85admin\xa0\xff", b"\xc3\xa9", b"a\tb", b" ", b"\x80", b"%00", b'"', b"=?utf-8?q?x?="]
 )
-async def test_c10_a_value_arrives_byte_for_byte(house: House, value: bytes) -> None:
+async def test_a_value_arrives_byte_for_byte(house: House, value: bytes) -> None:
     request = b"GET /public/x HTTP/1.1\r\nHost: gw.test\r\nX-Value: %b\r\nX-Next: 1\r\n\r\n" % value
     await house.ask(request)
     assert house.origin.only.values("x-value") == [value.lstrip(b" ")]
     assert house.origin.only.values("x-next") == [b"1"]
 
 
+@pytest.mark.item(65, "C11")
 @pytest.mark.parametrize(
     "subject",
     [
@@ -264,7 +288,7 @@ async def test_c10_a_value_arrives_byte_for_byte(house: House, value: bytes) -> 
         "\ud800x".encode("utf-8", "replace").decode(),
     ],
 )
-async def test_c11_a_claim_cannot_break_out_of_its_header(house: House, subject: str) -> None:
+async def test_a_claim_cannot_break_out_of_its_header(house: House, subject: str) -> None:
     who = identity(subject, "user", "a,b")
     render = renderer({"X-User-Id": "sub", "X-User-Roles": "roles", "X-Session-Id": "sid"})
     house.tokens.known[b"odd"] = Verified(who, render(who), 0, 2e9, 0)
@@ -279,6 +303,7 @@ async def test_c11_a_claim_cannot_break_out_of_its_header(house: House, subject:
 OURS = "__Host-Http-gw-at=good; __Host-Http-gw-rt=refresh; __Host-gw-csrf=csrf"
 
 
+@pytest.mark.item(63, "C12")
 @pytest.mark.parametrize(
     ("cookie", "left"),
     [
@@ -292,30 +317,32 @@ OURS = "__Host-Http-gw-at=good; __Host-Http-gw-rt=refresh; __Host-gw-csrf=csrf"
     ],
 )
 @pytest.mark.parametrize("path", ["/public/x", "/optional/x"])
-async def test_c12_our_cookies_end_here_and_theirs_do_not(
-    house: House, cookie: str, left: list[bytes], path: str
-) -> None:
+async def test_our_cookies_end_here_and_theirs_do_not(house: House, cookie: str, left: list[bytes], path: str) -> None:
     await house.ask(get(path, {"Cookie": cookie}))
     assert house.origin.only.values("cookie") == left
 
 
-async def test_c12_cookies_in_several_fields_are_one_jar(house: House) -> None:
+@pytest.mark.item("C12")
+async def test_cookies_in_several_fields_are_one_jar(house: House) -> None:
     await house.ask(get("/api/x", "Cookie: a=1\r\nCookie: __Host-Http-gw-at=good\r\ncookie: b=2\r\n"))
     assert house.origin.only.values("cookie") == [b"a=1; b=2"]
 
 
+@pytest.mark.item(63, "C12")
 @pytest.mark.parametrize("path", ["/public/x", "/optional/x", "/api/x"])
-async def test_c12_the_token_ends_here(house: House, path: str) -> None:
+async def test_the_token_ends_here(house: House, path: str) -> None:
     await house.ask(get(path, token="good"))
     assert b"good" not in house.origin.only.raw
 
 
-async def test_c12_the_token_goes_on_where_a_route_says_so(house: House) -> None:
+@pytest.mark.item("C12")
+async def test_the_token_goes_on_where_a_route_says_so(house: House) -> None:
     await house.ask(get("/token/x", token="good"))
     assert house.origin.only.values("authorization") == [b"Bearer good"]
 
 
-async def test_c12_the_built_in_application_alone_sees_credentials(house: House) -> None:
+@pytest.mark.item("C12")
+async def test_the_built_in_application_alone_sees_credentials(house: House) -> None:
     await house.ask(get("/auth/session", {"Cookie": OURS}, token="good"))
     seen = house.inside.only
     assert seen.values("authorization") == [b"Bearer good"]
@@ -323,6 +350,7 @@ async def test_c12_the_built_in_application_alone_sees_credentials(house: House)
     assert house.link.introduced == [("id-0", "127.0.0.1", False)]
 
 
+@pytest.mark.item("C13")
 @pytest.mark.parametrize(
     "line",
     [
@@ -336,7 +364,7 @@ async def test_c12_the_built_in_application_alone_sees_credentials(house: House)
         "__Host-gw-anything=evil",
     ],
 )
-async def test_c13_an_upstream_cannot_set_our_cookies(house: House, line: str) -> None:
+async def test_an_upstream_cannot_set_our_cookies(house: House, line: str) -> None:
     """A browser keeps a nameless cookie by its value, and would send the fifth back as if it were ours."""
     house.origin.says(f"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nset-cookie: {line}\r\nContent-Length: 0\r\n\r\n".encode())
     answer = await house.ask(get())
@@ -344,21 +372,24 @@ async def test_c13_an_upstream_cannot_set_our_cookies(house: House, line: str) -
     assert b"evil" not in answer.raw
 
 
+@pytest.mark.item("C13")
 @pytest.mark.parametrize("name", ["X-Gateway-Error", "X-Gateway-Decision", "X-Request-Id", "x-request-id"])
-async def test_c13_an_upstream_cannot_speak_for_the_gateway(house: House, name: str) -> None:
+async def test_an_upstream_cannot_speak_for_the_gateway(house: House, name: str) -> None:
     house.origin.says(f"HTTP/1.1 200 OK\r\n{name}: evil\r\nContent-Length: 0\r\n\r\n".encode())
     answer = await house.ask(get())
     assert b"evil" not in answer.raw
     assert answer.value("x-request-id") == b"id-0"
 
 
+@pytest.mark.item("C13")
 @pytest.mark.parametrize("name", ["Server", "server", "X-Powered-By"])
-async def test_c13_what_an_upstream_runs_on_is_its_own_affair(house: House, name: str) -> None:
+async def test_what_an_upstream_runs_on_is_its_own_affair(house: House, name: str) -> None:
     house.origin.says(f"HTTP/1.1 200 OK\r\n{name}: inside/1.2.3\r\nContent-Length: 0\r\n\r\n".encode())
     assert b"inside" not in (await house.ask(get())).raw
 
 
-async def test_c14_nothing_is_said_that_the_client_did_not_say(house: House) -> None:
+@pytest.mark.item("C14")
+async def test_nothing_is_said_that_the_client_did_not_say(house: House) -> None:
     await house.ask(get("/api/x", token="good"))
     assert house.origin.only.raw == (
         b"GET /api/x HTTP/1.1\r\n"
@@ -374,7 +405,8 @@ async def test_c14_nothing_is_said_that_the_client_did_not_say(house: House) -> 
     )
 
 
-async def test_c14_what_the_client_said_arrives_in_its_order_and_spelling(house: House) -> None:
+@pytest.mark.item("C14")
+async def test_what_the_client_said_arrives_in_its_order_and_spelling(house: House) -> None:
     lines = "aCCept: */*\r\nX-B: 2\r\nX-A: 1\r\nX-B: 3\r\nUser-Agent:  x y \r\nEmpty:\r\n"
     await house.ask(get(headers=lines))
     assert house.origin.only.raw.startswith(
@@ -383,7 +415,8 @@ async def test_c14_what_the_client_said_arrives_in_its_order_and_spelling(house:
     )
 
 
-async def test_c15_repeated_fields_of_an_answer_keep_their_order(house: House) -> None:
+@pytest.mark.item("C15")
+async def test_repeated_fields_of_an_answer_keep_their_order(house: House) -> None:
     house.origin.says(
         b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nVary: x\r\nset-cookie: b=2\r\nSet-Cookie: a=3\r\nVary: x\r\n"
         b"Content-Length: 0\r\n\r\n"
@@ -398,7 +431,8 @@ async def test_c15_repeated_fields_of_an_answer_keep_their_order(house: House) -
     ]
 
 
-async def test_c16_no_cookie_is_kept_for_anybody(house: House) -> None:
+@pytest.mark.item("C16")
+async def test_no_cookie_is_kept_for_anybody(house: House) -> None:
     house.origin.says(b"HTTP/1.1 200 OK\r\nSet-Cookie: session=alice\r\nContent-Length: 0\r\n\r\n")
     await house.ask(get())
     await house.ask(get())
@@ -406,15 +440,17 @@ async def test_c16_no_cookie_is_kept_for_anybody(house: House) -> None:
     assert b"cookie" not in house.origin.received.lower()
 
 
+@pytest.mark.item("C17")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_c17_a_redirect_is_the_clients_to_follow(house: House, status: int) -> None:
+async def test_a_redirect_is_the_clients_to_follow(house: House, status: int) -> None:
     house.origin.says(b"HTTP/1.1 %d X\r\nLocation: /public/elsewhere\r\nContent-Length: 0\r\n\r\n" % status)
     answer = await house.ask(get())
     assert (answer.status, answer.value("location")) == (status, b"/public/elsewhere")
     assert len(house.origin.requests) == 1
 
 
-async def test_c18_one_tokens_verdicts_are_one_per_route(house: House) -> None:
+@pytest.mark.item("C18")
+async def test_one_tokens_verdicts_are_one_per_route(house: House) -> None:
     """The same bytes of fields, on one connection: what was decided for one path says nothing about another."""
     client = await house.client()
     for path, status in (("/api/x", 200), ("/admin/x", 403), ("/public/x", 200), ("/admin/x", 403), ("/api/x", 200)):
@@ -423,7 +459,8 @@ async def test_c18_one_tokens_verdicts_are_one_per_route(house: House) -> None:
     assert house.origin.requests[1].values("x-user-id") == []
 
 
-async def test_c18_a_verdict_does_not_outlive_the_rules(house: House) -> None:
+@pytest.mark.item("C18")
+async def test_a_verdict_does_not_outlive_the_rules(house: House) -> None:
     client = await house.client()
     assert (await client.ask(get("/api/x", token="good"))).status == 200
     house.load(table=RouteTable([route(0, "/api/**", ADMIN), route(1, "/public/**", PUBLIC)]))
@@ -432,7 +469,8 @@ async def test_c18_a_verdict_does_not_outlive_the_rules(house: House) -> None:
     assert (await client.ask(get("/api/x", token="good"))).status == 200
 
 
-async def test_c18_a_verdict_does_not_outlive_the_token(house: House) -> None:
+@pytest.mark.item("C18")
+async def test_a_verdict_does_not_outlive_the_token(house: House) -> None:
     client = await house.client()
     assert (await client.ask(get("/api/x", token="good"))).status == 200
     house.tokens.known[b"good"] = house.tokens.known[b"revoked"]

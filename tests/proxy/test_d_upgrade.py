@@ -12,6 +12,7 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection:
 SMUGGLED = get("/api/smuggled", token="good")
 
 
+@pytest.mark.item("D1")
 @pytest.mark.parametrize("path", ["/ws/x", "/public/x"])
 @pytest.mark.parametrize(
     "request_bytes",
@@ -24,14 +25,15 @@ SMUGGLED = get("/api/smuggled", token="good")
         post("{}", SMUGGLED, "upgrade: x\r\nconnection: close, UPGRADE\r\n", token="good"),
     ],
 )
-async def test_d1_an_upgrade_with_a_body_is_refused(house: House, request_bytes: bytes, path: str) -> None:
+async def test_an_upgrade_with_a_body_is_refused(house: House, request_bytes: bytes, path: str) -> None:
     """To one reader what follows is a body, to another the first bytes of a tunnel."""
     answer = await house.refusal(request_bytes.replace(b"{}", path.encode(), 1) + SMUGGLED, closes=True)
     assert answer.status == 400
 
 
+@pytest.mark.item("D1")
 @pytest.mark.parametrize("headers", ["Content-Length: 0\r\n", ""])
-async def test_d1_a_body_of_nothing_is_no_body(house: House, headers: str) -> None:
+async def test_a_body_of_nothing_is_no_body(house: House, headers: str) -> None:
     client = await house.client()
     await client.send(get("/public/x", ASKED + headers) + get("/public/y"))
     assert (await client.answer()).status == 200
@@ -39,6 +41,7 @@ async def test_d1_a_body_of_nothing_is_no_body(house: House, headers: str) -> No
     assert [request.target for request in house.origin.requests] == [b"/public/x", b"/public/y"]
 
 
+@pytest.mark.item("D2")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -50,7 +53,7 @@ async def test_d1_a_body_of_nothing_is_no_body(house: House, headers: str) -> No
     ],
 )
 @pytest.mark.parametrize("path", ["/public/x", "/ws/x"])
-async def test_d2_h2c_never_goes_on(house: House, headers: str, path: str) -> None:
+async def test_h2c_never_goes_on(house: House, headers: str, path: str) -> None:
     client = await house.client()
     for _ in range(2):
         assert (await client.ask(get(path, headers, token="good"))).status == 200
@@ -85,6 +88,7 @@ async def test_what_follows_an_upgrade_that_is_not_made_is_the_next_request(hous
     assert [(await client.answer()).status for _ in range(3)] == [200, 200, 401]
 
 
+@pytest.mark.item("D4")
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -95,22 +99,25 @@ async def test_what_follows_an_upgrade_that_is_not_made_is_the_next_request(hous
         (f"{ASKED}{KEY}{KEY}Sec-WebSocket-Version: 13\r\n", 400),
     ],
 )
-async def test_d4_a_broken_handshake_is_refused_here(house: House, headers: str, status: int) -> None:
+async def test_a_broken_handshake_is_refused_here(house: House, headers: str, status: int) -> None:
     answer = await house.refusal(get("/ws/x", headers, token="good"))
     assert answer.status == status
 
 
-async def test_d4_who_speaks_another_version_is_told_ours(house: House) -> None:
+@pytest.mark.item("D4")
+async def test_who_speaks_another_version_is_told_ours(house: House) -> None:
     """RFC 9110 section 15.5.22 and RFC 6455 section 4.4."""
     answer = await house.refusal(get("/ws/x", f"{ASKED}{KEY}Sec-WebSocket-Version: 8\r\n", token="good"))
     assert (answer.value("upgrade"), answer.value("sec-websocket-version")) == (b"websocket", b"13")
 
 
+@pytest.mark.item("D6")
 @pytest.mark.parametrize("token", [None, "expired", "nobody"])
-async def test_d6_a_handshake_is_judged_like_any_request(house: House, token: str | None) -> None:
+async def test_a_handshake_is_judged_like_any_request(house: House, token: str | None) -> None:
     assert (await house.refusal(get("/ws/x", WISH, token=token))).status == (403 if token == "nobody" else 401)
 
 
+@pytest.mark.item("D3")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -120,7 +127,7 @@ async def test_d6_a_handshake_is_judged_like_any_request(house: House, token: st
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n" + ACCEPT + b"\r\n",
     ],
 )
-async def test_d3_a_101_that_does_not_answer_the_handshake_is_502(house: House, answer: bytes) -> None:
+async def test_a_101_that_does_not_answer_the_handshake_is_502(house: House, answer: bytes) -> None:
     house.origin.says(answer + b"\x81\x02hi")
     client = await house.client()
     await client.send(get("/ws/x", WISH, token="good"))
@@ -129,8 +136,9 @@ async def test_d3_a_101_that_does_not_answer_the_handshake_is_502(house: House, 
     await until(lambda: house.origin.lines[0].ended)
 
 
+@pytest.mark.item("D3")
 @pytest.mark.parametrize("status", [200, 400, 403, 426, 500])
-async def test_d3_another_answer_than_101_is_relayed_and_the_connection_goes_on(house: House, status: int) -> None:
+async def test_another_answer_than_101_is_relayed_and_the_connection_goes_on(house: House, status: int) -> None:
     house.origin.says(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno" % status)
     client = await house.client()
     answer = await client.ask(get("/ws/x", WISH, token="good"))
@@ -139,8 +147,8 @@ async def test_d3_another_answer_than_101_is_relayed_and_the_connection_goes_on(
 
 
 @pytest.mark.parametrize("path", ["/public/x", "/ws/x"])
-@pytest.mark.item("upstream switches unasked")
-async def test_d5_a_101_nobody_asked_for_is_502(house: House, path: str) -> None:
+@pytest.mark.item("D5", "upstream switches unasked")
+async def test_a_101_nobody_asked_for_is_502(house: House, path: str) -> None:
     house.origin.says(SWITCH % ACCEPT + b"\x81\x02hi")
     client = await house.client()
     answer = await client.ask(post(path, token="good"))
@@ -148,7 +156,8 @@ async def test_d5_a_101_nobody_asked_for_is_502(house: House, path: str) -> None
     assert (await client.ask(get())).status == 200
 
 
-async def test_d3_after_the_right_101_bytes_pass_both_ways(house: House) -> None:
+@pytest.mark.item("D3")
+async def test_after_the_right_101_bytes_pass_both_ways(house: House) -> None:
     house.origin.says(SWITCH % ACCEPT, b"\x81\x02hi", END)
     client = await house.client()
     await client.send(get("/ws/x", WISH, token="good"))

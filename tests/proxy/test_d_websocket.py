@@ -199,7 +199,8 @@ def goodbye(code: int, reason: str) -> bytes:
 # --- the opening ---
 
 
-async def test_d6_a_bearer_token_opens_and_the_upstream_learns_who_it_is(there: Place) -> None:
+@pytest.mark.item("D6")
+async def test_a_bearer_token_opens_and_the_upstream_learns_who_it_is(there: Place) -> None:
     _, peer, head = await opened(there)
     assert b"\r\nSec-WebSocket-Accept: " + ACCEPT + b"\r\n" in head
     assert head.count(b"Upgrade: websocket\r\n") == head.count(b"Connection: Upgrade\r\n") == 1
@@ -213,45 +214,52 @@ COOKIE = f"Cookie: {ACCESS_COOKIE}=good; theme=dark\r\n"
 OURS = f"Origin: {OWN_ORIGIN.decode()}\r\n"
 
 
-async def test_d6_a_cookie_opens_for_our_own_origin(there: Place) -> None:
+@pytest.mark.item("D6")
+async def test_a_cookie_opens_for_our_own_origin(there: Place) -> None:
     _, peer, _ = await opened(there, COOKIE + OURS, token=None)
     assert b"Cookie: theme=dark\r\n" in peer.head
     assert ACCESS_COOKIE.encode() not in peer.head
 
 
-async def test_d6_a_cookie_without_an_origin_opens_nothing(there: Place) -> None:
+@pytest.mark.item(72, 146, "D6")
+async def test_a_cookie_without_an_origin_opens_nothing(there: Place) -> None:
     answer = await refused(there, COOKIE)
     assert (answer.status, answer.code) == (403, "origin_denied")
 
 
+@pytest.mark.item(72, 146, "D6")
 @pytest.mark.parametrize(
     "origin", ["https://evil.test", "null", "http://gw.test", "https://gw.test.evil.test", "https://gw.test:444", ""]
 )
 @pytest.mark.parametrize("by", ["cookie", "bearer"])
-async def test_d6_another_origin_opens_nothing(there: Place, origin: str, by: str) -> None:
+async def test_another_origin_opens_nothing(there: Place, origin: str, by: str) -> None:
     with_token = {"token": "good"} if by == "bearer" else {}
     answer = await refused(there, f"Origin: {origin}\r\n" + (COOKIE if by == "cookie" else ""), **with_token)
     assert (answer.status, answer.code) == (403, "origin_denied")
 
 
-async def test_d6_two_origins_are_refused(there: Place) -> None:
+@pytest.mark.item("D6")
+async def test_two_origins_are_refused(there: Place) -> None:
     assert (await refused(there, OURS + "Origin: https://evil.test\r\n", token="good")).status == 400
 
 
-async def test_d6_an_origin_of_the_list_opens_in_any_case() -> None:
+@pytest.mark.item("D6")
+async def test_an_origin_of_the_list_opens_in_any_case() -> None:
     async with place(WebSocketOptions(origins=("https://app.test",))) as there:
         await opened(there, COOKIE + "Origin: https://APP.test\r\n", token=None)
         assert (await there[0].ask(get("/ws/x", WISH + COOKIE + "Origin: https://other.test\r\n"))).status == 403
 
 
-async def test_d6_a_star_lets_every_origin_in_that_has_a_token() -> None:
+@pytest.mark.item("D6")
+async def test_a_star_lets_every_origin_in_that_has_a_token() -> None:
     async with place(WebSocketOptions(origins=("*",))) as there:
         await opened(there, "Origin: https://any.test\r\n")
         answer = await there[0].ask(get("/ws/x", WISH + "Origin: https://any.test\r\n"))
         assert (answer.status, answer.code) == (401, "token_missing")
 
 
-async def test_d6_a_token_among_the_subprotocols_opens_and_goes_no_further(there: Place) -> None:
+@pytest.mark.item(72, "D6")
+async def test_a_token_among_the_subprotocols_opens_and_goes_no_further(there: Place) -> None:
     _, peer, head = await opened(there, "Sec-WebSocket-Protocol: bearer, good\r\n" + OURS, token=None)
     assert b"Sec-WebSocket-Protocol" not in peer.head
     assert b"good" not in peer.head
@@ -259,7 +267,8 @@ async def test_d6_a_token_among_the_subprotocols_opens_and_goes_no_further(there
     assert b"good" not in head
 
 
-async def test_d6_the_other_subprotocols_are_between_client_and_upstream(there: Place) -> None:
+@pytest.mark.item("D6")
+async def test_the_other_subprotocols_are_between_client_and_upstream(there: Place) -> None:
     there[1].extra = b"Sec-WebSocket-Protocol: chat.v2\r\n"
     offer = "Sec-WebSocket-Protocol: chat.v1, bearer\r\nSec-WebSocket-Protocol: good, chat.v2\r\n"
     _, peer, head = await opened(there, offer, token=None)
@@ -275,6 +284,7 @@ async def test_an_offer_without_a_token_is_passed_on_as_it_is(there: Place) -> N
     assert b"\r\nSec-WebSocket-Protocol: chat\r\n" in head
 
 
+@pytest.mark.item("D6")
 @pytest.mark.parametrize(
     ("offer", "token", "status"),
     [
@@ -289,10 +299,11 @@ async def test_an_offer_without_a_token_is_passed_on_as_it_is(there: Place) -> N
         ("chat", None, 401),
     ],
 )
-async def test_d6_an_offer_that_opens_nothing(there: Place, offer: str, token: str | None, status: int) -> None:
+async def test_an_offer_that_opens_nothing(there: Place, offer: str, token: str | None, status: int) -> None:
     assert (await refused(there, f"Sec-WebSocket-Protocol: {offer}\r\n", token=token)).status == status
 
 
+@pytest.mark.item(72, "D6")
 @pytest.mark.parametrize(
     ("kept", "headers", "token"),
     [
@@ -301,14 +312,15 @@ async def test_d6_an_offer_that_opens_nothing(there: Place, offer: str, token: s
     ],
     ids=["bearer", "cookie"],
 )
-async def test_d6_a_carrier_the_route_does_not_name_carries_nothing(
+async def test_a_carrier_the_route_does_not_name_carries_nothing(
     kept: tuple[str, ...], headers: str, token: str | None
 ) -> None:
     async with place(WebSocketOptions(token_from=kept)) as there:
         assert (await refused(there, headers, token=token)).code == "token_missing"
 
 
-async def test_d6_a_subprotocol_token_a_route_does_not_take_is_refused() -> None:
+@pytest.mark.item("D6")
+async def test_a_subprotocol_token_a_route_does_not_take_is_refused() -> None:
     async with place(WebSocketOptions(token_from=("bearer", "cookie"))) as there:
         assert (await refused(there, "Sec-WebSocket-Protocol: bearer, good\r\n")).status == 400
 
@@ -327,14 +339,16 @@ async def test_a_public_socket_opens_without_a_token_but_not_from_everywhere(the
     assert (await there[0].ask(get("/open/x", WISH + "Origin: https://evil.test\r\n"))).status == 403
 
 
-async def test_d3_two_accept_values_are_no_answer(there: Place) -> None:
+@pytest.mark.item("D3")
+async def test_two_accept_values_are_no_answer(there: Place) -> None:
     there[1].extra = b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"
     answer = await there[0].ask(get("/ws/x", WISH, token="good"))
     assert (answer.status, answer.code) == (502, "upstream_protocol")
 
 
+@pytest.mark.item("D6")
 @pytest.mark.parametrize("code", ["token_revoked", "token_expired"])
-async def test_d6_a_session_that_ends_before_the_101_comes_gets_no_tunnel(there: Place, code: str) -> None:
+async def test_a_session_that_ends_before_the_101_comes_gets_no_tunnel(there: Place, code: str) -> None:
     """Nobody would close it any more: whoever ended the session found no tunnel to close."""
     made, service = there
     service.ready.clear()
@@ -396,7 +410,8 @@ async def test_frames_may_come_byte_by_byte(there: Place) -> None:
     await peer.got(data)
 
 
-async def test_d8_rsv1_passes_when_deflate_was_agreed_on(there: Place) -> None:
+@pytest.mark.item("D8")
+async def test_rsv1_passes_when_deflate_was_agreed_on(there: Place) -> None:
     there[1].extra = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
     client, peer, head = await opened(there, DEFLATE)
     assert b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" in head
@@ -407,12 +422,13 @@ async def test_d8_rsv1_passes_when_deflate_was_agreed_on(there: Place) -> None:
     await said(client, frame(TEXT, b"x", rsv=0x40, masked=False))
 
 
+@pytest.mark.item("D8")
 @pytest.mark.parametrize(
     ("offer", "taken"),
     [("", b""), (DEFLATE, b""), ("", b"Sec-WebSocket-Extensions: permessage-deflate\r\n")],
     ids=["nobody", "only the client", "only the upstream"],
 )
-async def test_d8_rsv1_without_it_is_1002(there: Place, offer: str, taken: bytes) -> None:
+async def test_rsv1_without_it_is_1002(there: Place, offer: str, taken: bytes) -> None:
     there[1].extra = taken
     client, peer, _ = await opened(there, offer)
     await client.send(frame(TEXT, b"x", rsv=0x40))
@@ -420,6 +436,7 @@ async def test_d8_rsv1_without_it_is_1002(there: Place, offer: str, taken: bytes
     assert await peer.frame() == (CLOSE, b"\x03\xeareserved bits")
 
 
+@pytest.mark.item("D7")
 @pytest.mark.parametrize(
     ("bad", "code", "reason"),
     [
@@ -432,7 +449,7 @@ async def test_d8_rsv1_without_it_is_1002(there: Place, offer: str, taken: bytes
     ],
     ids=["not masked", "RSV3", "opcode", "long ping", "stray continuation", "too long"],
 )
-async def test_d7_a_client_that_breaks_the_rules_is_told_and_cut(bad: bytes, code: int, reason: str) -> None:
+async def test_a_client_that_breaks_the_rules_is_told_and_cut(bad: bytes, code: int, reason: str) -> None:
     async with place(WebSocketOptions(max_message=1000)) as there:
         client, peer, _ = await opened(there)
         good = frame(TEXT, b"good")
@@ -447,7 +464,8 @@ async def test_d7_a_client_that_breaks_the_rules_is_told_and_cut(bad: bytes, cod
         assert (there[0].record.status, there[0].record.reason) == (101, reason)
 
 
-async def test_d7_an_upstream_that_breaks_the_rules_is_no_better(there: Place) -> None:
+@pytest.mark.item("D7")
+async def test_an_upstream_that_breaks_the_rules_is_no_better(there: Place) -> None:
     client, peer, _ = await opened(there)
     peer.send(frame(TEXT, b"good", masked=False) + frame(TEXT, b"bad"))
     await said(client, frame(TEXT, b"good", masked=False) + goodbye(1002, "masking"))
@@ -479,8 +497,9 @@ async def test_behind_the_beginning_of_a_bad_frame_nothing_more_is_said_to_the_u
 # --- ends ---
 
 
+@pytest.mark.item("D9")
 @pytest.mark.parametrize("payload", [b"\x03\xe8", b"\x03\xe8bye", b"\x0f\xa0custom", b""])
-async def test_d9_a_close_passes_from_client_to_upstream_and_back(there: Place, payload: bytes) -> None:
+async def test_a_close_passes_from_client_to_upstream_and_back(there: Place, payload: bytes) -> None:
     client, peer, _ = await opened(there)
     farewell = frame(CLOSE, payload)
     await client.send(farewell)
@@ -495,7 +514,8 @@ async def test_d9_a_close_passes_from_client_to_upstream_and_back(there: Place, 
     assert len(made.engine.streams) == 0
 
 
-async def test_d9_a_close_passes_from_upstream_to_client_and_back(there: Place) -> None:
+@pytest.mark.item("D9")
+async def test_a_close_passes_from_upstream_to_client_and_back(there: Place) -> None:
     client, peer, _ = await opened(there)
     peer.send(goodbye(4001, "kicked"))
     await said(client, goodbye(4001, "kicked"))
@@ -507,7 +527,8 @@ async def test_d9_a_close_passes_from_upstream_to_client_and_back(there: Place) 
     assert await peer.ended() == b""
 
 
-async def test_d9_a_client_that_closes_its_side_after_saying_so_still_gets_the_answer(there: Place) -> None:
+@pytest.mark.item("D9")
+async def test_a_client_that_closes_its_side_after_saying_so_still_gets_the_answer(there: Place) -> None:
     client, peer, _ = await opened(there)
     await client.send(frame(CLOSE, b"\x03\xe8"))
     client.shutdown()
@@ -516,8 +537,9 @@ async def test_d9_a_client_that_closes_its_side_after_saying_so_still_gets_the_a
     await said(client, goodbye(1000, ""))
 
 
+@pytest.mark.item("D9")
 @pytest.mark.parametrize("how", ["closes", "resets", "half-closes"])
-async def test_d9_a_client_that_goes_without_a_word_takes_the_upstream_along(there: Place, how: str) -> None:
+async def test_a_client_that_goes_without_a_word_takes_the_upstream_along(there: Place, how: str) -> None:
     made = there[0]
     client, peer, _ = await opened(there)
     if how == "half-closes":
@@ -531,7 +553,8 @@ async def test_d9_a_client_that_goes_without_a_word_takes_the_upstream_along(the
     await until(lambda: not made.engine.connections)
 
 
-async def test_d9_an_upstream_that_goes_without_a_word_takes_the_client_along(there: Place) -> None:
+@pytest.mark.item("D9")
+async def test_an_upstream_that_goes_without_a_word_takes_the_client_along(there: Place) -> None:
     client, peer, _ = await opened(there)
     peer.leave()
     await client.closed()
@@ -539,7 +562,8 @@ async def test_d9_an_upstream_that_goes_without_a_word_takes_the_client_along(th
     assert there[0].record.reason == "reset"
 
 
-async def test_d9_who_gets_no_answer_to_a_goodbye_is_let_go_after_a_while(there: Place) -> None:
+@pytest.mark.item("D9")
+async def test_who_gets_no_answer_to_a_goodbye_is_let_go_after_a_while(there: Place) -> None:
     client, peer, _ = await opened(there)
     await client.send(frame(CLOSE, b"\x03\xe8"))
     await peer.frame()
@@ -552,7 +576,8 @@ async def test_d9_who_gets_no_answer_to_a_goodbye_is_let_go_after_a_while(there:
     await peer.ended()
 
 
-async def test_d7_a_tunnel_in_which_nobody_speaks_ends_with_1001() -> None:
+@pytest.mark.item("D7")
+async def test_a_tunnel_in_which_nobody_speaks_ends_with_1001() -> None:
     async with place(WebSocketOptions(idle=30.0)) as there:
         client, peer, _ = await opened(there)
         for _ in range(4):
@@ -588,7 +613,8 @@ async def test_without_limits_a_tunnel_may_rest_for_ever() -> None:
         assert await peer.frame() == (TEXT, b"awake")
 
 
-async def test_d6_the_end_of_a_session_ends_its_tunnels_and_no_others(there: Place) -> None:
+@pytest.mark.item("D6")
+async def test_the_end_of_a_session_ends_its_tunnels_and_no_others(there: Place) -> None:
     made = there[0]
     mine, my_peer, _ = await opened(there)
     other, other_peer, _ = await opened(there, token="elsewhere")
@@ -606,8 +632,9 @@ async def test_d6_the_end_of_a_session_ends_its_tunnels_and_no_others(there: Pla
     assert made.engine.streams.sessions == {"s-2"}
 
 
+@pytest.mark.item("D6")
 @pytest.mark.parametrize("cut", [1, 3, 6, 60])
-async def test_d6_a_goodbye_waits_for_the_end_of_the_frame_that_is_under_way(there: Place, cut: int) -> None:
+async def test_a_goodbye_waits_for_the_end_of_the_frame_that_is_under_way(there: Place, cut: int) -> None:
     client, peer, _ = await opened(there)
     up, down = frame(TEXT, b"u" * 200), frame(TEXT, b"d" * 200, masked=False)
     await client.send(up[:cut])

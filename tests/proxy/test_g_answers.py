@@ -69,11 +69,12 @@ async def is_502(house: House, *steps: object, reason: str | None = None) -> Non
         b"\x16\x03\x01\x00\r\n\r\n",
     ],
 )
-@pytest.mark.item("upstream sends a bad head")
-async def test_g1_an_answer_that_cannot_be_read_is_502(house: House, answer: bytes) -> None:
+@pytest.mark.item("G1", "upstream sends a bad head")
+async def test_an_answer_that_cannot_be_read_is_502(house: House, answer: bytes) -> None:
     await is_502(house, answer)
 
 
+@pytest.mark.item("G1")
 @pytest.mark.parametrize(
     "head",
     [
@@ -83,23 +84,24 @@ async def test_g1_an_answer_that_cannot_be_read_is_502(house: House, answer: byt
     ],
     ids=["long", "endless", "many"],
 )
-async def test_g1_a_head_beyond_the_bounds_is_502(house: House, head: bytes) -> None:
+async def test_a_head_beyond_the_bounds_is_502(house: House, head: bytes) -> None:
     await is_502(house, head)
 
 
+@pytest.mark.item("G1")
 @pytest.mark.parametrize("steps", [(END,), (RESET,)], ids=["end", "reset"])
-async def test_g1_an_upstream_that_leaves_without_a_word_is_502(house: House, steps: tuple[object, ...]) -> None:
+async def test_an_upstream_that_leaves_without_a_word_is_502(house: House, steps: tuple[object, ...]) -> None:
     await is_502(house, *steps)
 
 
+@pytest.mark.item("G1")
 @pytest.mark.parametrize("steps", [(b"HTTP/1.1 200 OK\r\nContent-Le", END), (b"HTTP/1.1 200 OK\r\n", RESET)])
-async def test_g1_an_upstream_that_leaves_in_the_middle_of_a_head_is_502(
-    house: House, steps: tuple[object, ...]
-) -> None:
+async def test_an_upstream_that_leaves_in_the_middle_of_a_head_is_502(house: House, steps: tuple[object, ...]) -> None:
     await is_502(house, *steps)
 
 
-async def test_g1_an_upstream_that_is_not_there_is_502(house: House) -> None:
+@pytest.mark.item("G1")
+async def test_an_upstream_that_is_not_there_is_502(house: House) -> None:
     house.origin.shut()
     client = await house.client()
     answer = await client.ask(get())
@@ -108,6 +110,7 @@ async def test_g1_an_upstream_that_is_not_there_is_502(house: House) -> None:
     assert (await client.ask(get("/second/x"))).status == 200
 
 
+@pytest.mark.item("G2")
 @pytest.mark.parametrize("minor", [0, 1])
 @pytest.mark.parametrize("how", [END, RESET], ids=["end", "reset"])
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ async def test_g1_an_upstream_that_is_not_there_is_502(house: House) -> None:
     ],
     ids=["counted", "in a chunk", "between chunks", "before a chunk"],
 )
-async def test_g2_an_answer_that_stops_breaks_the_clients_connection(
+async def test_an_answer_that_stops_breaks_the_clients_connection(
     house: House, head: bytes, how: object, minor: int
 ) -> None:
     """A clean end would make half an answer a whole one: where HTTP/1.0 has no length, the end is the end."""
@@ -139,10 +142,9 @@ async def test_g2_an_answer_that_stops_breaks_the_clients_connection(
     assert house.record.reason in ("reset", "closed")
 
 
+@pytest.mark.item("G2")
 @pytest.mark.parametrize("how", [END, RESET], ids=["end", "reset"])
-async def test_g2_an_answer_without_framing_ends_with_its_connection_or_breaks_with_it(
-    house: House, how: object
-) -> None:
+async def test_an_answer_without_framing_ends_with_its_connection_or_breaks_with_it(house: House, how: object) -> None:
     more = asyncio.Event()
     house.origin.says(b"HTTP/1.1 200 OK\r\n\r\nhello", more, how)  # type: ignore[arg-type]
     client = await house.client()
@@ -157,7 +159,8 @@ async def test_g2_an_answer_without_framing_ends_with_its_connection_or_breaks_w
             await client.rest()
 
 
-async def test_g2_a_body_that_breaks_the_coding_later_breaks_the_clients_connection(house: House) -> None:
+@pytest.mark.item("G2")
+async def test_a_body_that_breaks_the_coding_later_breaks_the_clients_connection(house: House) -> None:
     more = asyncio.Event()
     house.origin.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", more, b"zz\r\n")
     client = await house.client()
@@ -169,6 +172,7 @@ async def test_g2_a_body_that_breaks_the_coding_later_breaks_the_clients_connect
     assert house.record.reason == "body"
 
 
+@pytest.mark.item("G3")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -180,7 +184,7 @@ async def test_g2_a_body_that_breaks_the_coding_later_breaks_the_clients_connect
     ],
     ids=["counted", "chunked", "204", "304", "empty"],
 )
-async def test_g3_bytes_behind_an_answer_reach_nobody(house: House, answer: bytes) -> None:
+async def test_bytes_behind_an_answer_reach_nobody(house: House, answer: bytes) -> None:
     house.origin.says(answer)
     client = await house.client()
     first = await client.ask(get())
@@ -191,7 +195,8 @@ async def test_g3_bytes_behind_an_answer_reach_nobody(house: House, answer: byte
     assert house.origin.lines[0].ended
 
 
-async def test_g3_a_body_behind_the_answer_to_head_reaches_nobody(house: House) -> None:
+@pytest.mark.item("G3")
+async def test_a_body_behind_the_answer_to_head_reaches_nobody(house: House) -> None:
     house.origin.says(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
     client = await house.client()
     answer = await client.ask(get(method="HEAD"))
@@ -200,7 +205,8 @@ async def test_g3_a_body_behind_the_answer_to_head_reaches_nobody(house: House) 
     assert len(house.origin.lines) == 2
 
 
-async def test_g3_an_upstream_that_speaks_unasked_is_hung_up_on(house: House) -> None:
+@pytest.mark.item("G3")
+async def test_an_upstream_that_speaks_unasked_is_hung_up_on(house: House) -> None:
     client = await house.client()
     assert (await client.ask(get())).body == b"ok"
     house.origin.lines[0].transport.write(OTHER)
@@ -209,7 +215,8 @@ async def test_g3_an_upstream_that_speaks_unasked_is_hung_up_on(house: House) ->
     assert len(house.origin.lines) == 2
 
 
-async def test_g3_a_connection_that_spoke_unasked_is_not_handed_out_in_the_moment_before_it_closes(
+@pytest.mark.item("G3")
+async def test_a_connection_that_spoke_unasked_is_not_handed_out_in_the_moment_before_it_closes(
     house: House,
 ) -> None:
     client = await house.client()
@@ -220,22 +227,26 @@ async def test_g3_a_connection_that_spoke_unasked_is_not_handed_out_in_the_momen
     assert (await client.answer()).status == 200
 
 
+@pytest.mark.item("G4")
 @pytest.mark.parametrize(
     "coding", [b"xchunked", b"gzip, chunked", b"identity", b"chunked, chunked", b",chunked", b"gzip", b"", b"chunked;x"]
 )
-async def test_g4_a_coding_that_is_not_chunked_is_502(house: House, coding: bytes) -> None:
+async def test_a_coding_that_is_not_chunked_is_502(house: House, coding: bytes) -> None:
     await is_502(house, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %b\r\n\r\n2\r\nok\r\n0\r\n\r\n" % coding)
 
 
-async def test_g4_two_codings_are_502(house: House) -> None:
+@pytest.mark.item("G4")
+async def test_two_codings_are_502(house: House) -> None:
     lines = b"Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n"
     await is_502(house, b"HTTP/1.1 200 OK\r\n%b\r\n2\r\nok\r\n0\r\n\r\n" % lines)
 
 
-async def test_g4_a_coding_on_http_1_0_is_502(house: House) -> None:
+@pytest.mark.item("G4")
+async def test_a_coding_on_http_1_0_is_502(house: House) -> None:
     await is_502(house, b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
 
 
+@pytest.mark.item("G5")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -248,13 +259,14 @@ async def test_g4_a_coding_on_http_1_0_is_502(house: House) -> None:
         b"Proxy-Authentication-Info: x\r\nHTTP2-Settings: x\r\n",
     ],
 )
-async def test_g5_what_is_for_this_hop_ends_here(house: House, lines: bytes) -> None:
+async def test_what_is_for_this_hop_ends_here(house: House, lines: bytes) -> None:
     house.origin.says(b"HTTP/1.1 200 OK\r\nX-Keep: 1\r\n%bContent-Length: 2\r\n\r\nok" % lines)
     answer = await house.ask(get())
     assert sorted(name for name, _ in answer.fields) == [b"Content-Length", b"X-Keep", b"X-Request-Id"]
 
 
-async def test_g5_an_upstream_that_closes_does_not_close_the_client(house: House) -> None:
+@pytest.mark.item("G5")
+async def test_an_upstream_that_closes_does_not_close_the_client(house: House) -> None:
     house.origin.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
     client = await house.client()
     assert not (await client.ask(get())).closes
@@ -262,8 +274,8 @@ async def test_g5_an_upstream_that_closes_does_not_close_the_client(house: House
     assert len(house.origin.lines) == 2
 
 
-@pytest.mark.item("upstream floods with 1xx")
-async def test_g6_interim_answers_are_few(house: House) -> None:
+@pytest.mark.item("G6", "upstream floods with 1xx")
+async def test_interim_answers_are_few(house: House) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     house.origin.says(hint * 8 + OK)
     answer = await house.ask(get())
@@ -275,7 +287,8 @@ async def test_g6_interim_answers_are_few(house: House) -> None:
     assert house.record.reason == "informational"
 
 
-async def test_g6_interim_answers_are_counted_per_request(house: House) -> None:
+@pytest.mark.item("G6")
+async def test_interim_answers_are_counted_per_request(house: House) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     for _ in range(3):
         house.origin.says(hint * 8 + OK)
@@ -283,6 +296,7 @@ async def test_g6_interim_answers_are_counted_per_request(house: House) -> None:
     assert len(house.origin.lines) == 1
 
 
+@pytest.mark.item("G7")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -294,24 +308,27 @@ async def test_g6_interim_answers_are_counted_per_request(house: House) -> None:
         b"HTTP/1.1 200 OK\r\n X: a\r\nContent-Length: 2\r\n\r\nok",
     ],
 )
-async def test_g7_bare_line_feeds_and_folded_lines_are_502(house: House, answer: bytes) -> None:
+async def test_bare_line_feeds_and_folded_lines_are_502(house: House, answer: bytes) -> None:
     await is_502(house, answer, reason="head")
 
 
+@pytest.mark.item("G8")
 @pytest.mark.parametrize("status", [b"0", b"00", b"000", b"099", b"600", b"999", b"-20", b"1000"])
-async def test_g8_a_status_outside_100_to_599_is_502(house: House, status: bytes) -> None:
+async def test_a_status_outside_100_to_599_is_502(house: House, status: bytes) -> None:
     await is_502(house, b"HTTP/1.1 %b X\r\nContent-Length: 2\r\n\r\nok" % status)
 
 
+@pytest.mark.item("G8")
 @pytest.mark.parametrize("status", [200, 201, 299, 300, 399, 400, 404, 418, 451, 499, 500, 503, 599])
-async def test_g8_a_status_between_is_relayed_with_its_words(house: House, status: int) -> None:
+async def test_a_status_between_is_relayed_with_its_words(house: House, status: int) -> None:
     house.origin.says(b"HTTP/1.1 %d Some Words\r\nContent-Length: 2\r\n\r\nok" % status)
     answer = await house.ask(get())
     assert answer.raw.startswith(b"HTTP/1.1 %d Some Words\r\n" % status)
     assert (answer.body, answer.code) == (b"ok", "")
 
 
-async def test_g9_a_body_is_not_decompressed(house: House) -> None:
+@pytest.mark.item("G9")
+async def test_a_body_is_not_decompressed(house: House) -> None:
     body = gzip.compress(b"hello" * 100)
     house.origin.says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     answer = await house.ask(get())

@@ -201,7 +201,7 @@ async def test_a_bug_during_such_a_verdict_ends_the_connection_and_is_reported(h
     house.faults.clear()
 
 
-@pytest.mark.item("171")
+@pytest.mark.item(171)
 async def test_a_bug_in_the_gate_is_a_refusal(house: House) -> None:
     """identity.md 171: whatever breaks in a decision, the decision is no."""
 

@@ -81,7 +81,8 @@ async def test_other_routes_do_not_refresh(house: House, renewals: Renewals) -> 
     assert (answer.code, renewals.asked) == ("token_expired", [])
 
 
-async def test_151_the_answer_is_private_whatever_the_service_says_of_caching(house: House) -> None:
+@pytest.mark.item(151)
+async def test_the_answer_is_private_whatever_the_service_says_of_caching(house: House) -> None:
     house.origin.says(b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok")
     answer = await house.ask(get("/silent/x", cookies()))
     assert (said(answer, "cache-control"), said(answer, "vary")) == ("private", "Cookie")
@@ -193,7 +194,8 @@ async def test_an_outage_does_not_hurt_while_the_access_token_is_good(house: Hou
     assert (answer.status, len(renewals.asked)) == (200, 1)
 
 
-async def test_171_a_bug_in_the_refresh_is_a_refusal(house: House, renewals: Renewals) -> None:
+@pytest.mark.item(171)
+async def test_a_bug_in_the_refresh_is_a_refusal(house: House, renewals: Renewals) -> None:
     renewals.gives = None  # type: ignore[assignment]
     answer = await house.ask(get("/silent/x", cookies("expired")))
     assert (answer.status, answer.code, len(renewals.asked)) == (401, "token_expired", 1)
@@ -219,13 +221,15 @@ async def test_the_csrf_cookie_goes_along_so_that_every_tab_keeps_it(house: Hous
     assert renewals.asked == [("rt-s-1", "mine")]
 
 
-async def test_62_cookies_of_ours_that_come_twice_are_cleared(house: House) -> None:
+@pytest.mark.item(62)
+async def test_cookies_of_ours_that_come_twice_are_cleared(house: House) -> None:
     house.load(clearing=b"Set-Cookie: gone\r\n")
     answer = await house.ask(get("/api/x", {"Cookie": f"{AT}=good; {AT}=good"}))
     assert (answer.code, said(answer, "set-cookie")) == ("bad_request", "gone")
 
 
-async def test_74_more_than_16_kib_of_cookies_are_431(house: House) -> None:
+@pytest.mark.item(74)
+async def test_more_than_16_kib_of_cookies_are_431(house: House) -> None:
     answer = await house.ask(get("/api/x", {"Cookie": f"{AT}=good; a={'b' * 16384}"}))
     assert (answer.status, answer.code) == (431, "head_too_large")
     assert (await house.ask(get("/api/x", {"Cookie": f"{AT}=good; a={'b' * 16000}"}))).status == 200

@@ -23,8 +23,9 @@ async def begun(house: House, answer: bytes = EVENTS, token: str = "good", path:
     return client
 
 
+@pytest.mark.item(111)
 @pytest.mark.parametrize("answer", [EVENTS, DOWNLOAD, UNTIL_CLOSE], ids=["events", "download", "until close"])
-async def test_111_the_end_of_a_session_cuts_its_answers_and_no_others(house: House, answer: bytes) -> None:
+async def test_the_end_of_a_session_cuts_its_answers_and_no_others(house: House, answer: bytes) -> None:
     mine = await begun(house, answer)
     other = await begun(house, answer, token="elsewhere")
     house.engine.streams.end_session("s-1")

@@ -29,6 +29,7 @@ NOBODY = Who()
 # --- no empty list means everybody (identity.md 4, 52) ---
 
 
+@pytest.mark.item(52)
 @pytest.mark.parametrize(
     "condition",
     [
@@ -45,6 +46,7 @@ def test_an_empty_any_of_is_met_by_nobody(condition: Condition) -> None:
     assert not met(condition, everything, Asked(address="192.0.2.1"))
 
 
+@pytest.mark.item(52)
 def test_an_empty_list_in_the_token_meets_nothing_that_is_asked_for() -> None:
     who = Who(claims={"plan": [], "amr": []})
 
@@ -174,6 +176,7 @@ def test_an_address_is_in_a_network_in_every_spelling(address: str, passes: bool
 # --- who, and how they logged in ---
 
 
+@pytest.mark.item(53)
 def test_a_program_is_no_user_and_a_user_no_program() -> None:
     """identity.md 4, 53."""
     assert met(Kind(program=False), NOBODY)

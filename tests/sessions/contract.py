@@ -113,6 +113,7 @@ class SessionStoreContract:
         assert abs(outcome.stamp_ms - outcome.facts.auth_time * 1000) < SLACK_MS
         assert outcome.ends_ms - outcome.idle_ends_ms > 2900 * 1000
 
+    @pytest.mark.item("F4")
     async def test_the_successor_is_given_again_inside_the_grace(self, ana: Person) -> None:
         await ana.present(0)
         again = await ana.present(0)
@@ -138,6 +139,7 @@ class SessionStoreContract:
         await ana.wait(6)
         assert isinstance(await ana.present(0), Reused)
 
+    @pytest.mark.item(76, "F5")
     async def test_a_parent_after_the_grace_kills_the_session(self, ana: Person) -> None:
         await ana.present(0)
         await ana.wait(11)
@@ -148,6 +150,7 @@ class SessionStoreContract:
         assert await ana.present(1) == Revoked("reuse")
         assert await ana.store.sessions_of(ana.tag) == ()
 
+    @pytest.mark.item(79, "F6")
     async def test_a_grandparent_inside_the_grace_kills_the_session(self, ana: Person) -> None:
         await ana.present(0)
         await ana.wait(11)
@@ -155,11 +158,13 @@ class SessionStoreContract:
         assert isinstance(await ana.present(0), Reused)
         assert await ana.present(2) == Revoked("reuse")
 
+    @pytest.mark.item(77, "F1")
     async def test_fifty_refreshes_at_once_give_one_successor(self, ana: Person) -> None:
         outcomes = await asyncio.gather(*(ana.present(0) for _ in range(50)))
         assert Counter(type(outcome) for outcome in outcomes) == {Rotated: 1, Replayed: 49}
         assert {counter(outcome) for outcome in outcomes} == {1}
 
+    @pytest.mark.item(78)
     async def test_strict_a_second_use_kills_the_session_at_once(self, ana: Person) -> None:
         ana.policy = STRICT
         outcomes = Counter(type(o) for o in await asyncio.gather(*(ana.present(0) for _ in range(5))))
@@ -177,6 +182,7 @@ class SessionStoreContract:
         assert isinstance(outcome, Forked)
         assert outcome.counter == 2
 
+    @pytest.mark.item("F6")
     async def test_the_orphan_of_a_fork_kills_the_session(self, ana: Person) -> None:
         """The successor that was thought lost has turned up, so two parties hold tokens of one family."""
         ana.policy = LOST
@@ -198,6 +204,7 @@ class SessionStoreContract:
         await ana.wait(301)
         assert isinstance(await ana.present(0), Reused)
 
+    @pytest.mark.item(97)
     async def test_a_store_that_lost_writes_is_healed(self, ana: Person) -> None:
         key = ana.store.keys.of(ana.tag).session(ana.session)
         await ana.store.link.command("HSET", key, "n", 2, "p", 1)
@@ -220,6 +227,7 @@ class SessionStoreContract:
 
     # Lifetimes, by the store's clock
 
+    @pytest.mark.item(80)
     async def test_the_absolute_end_is_not_moved_by_rotation(self, ana: Person) -> None:
         first = await ana.present(0)
         await ana.wait(500)
@@ -228,6 +236,7 @@ class SessionStoreContract:
         assert isinstance(second, Rotated)
         assert second.ends_ms == first.ends_ms - 500_000  # all of it moved into the past, the end too
 
+    @pytest.mark.item(80)
     async def test_the_absolute_end_ends(self, ana: Person) -> None:
         await ana.present(0)
         for turn in range(6):
@@ -236,6 +245,7 @@ class SessionStoreContract:
         await ana.wait(100)
         assert await ana.present(7) == Expired()
 
+    @pytest.mark.item(80)
     async def test_idling_ends_a_session(self, ana: Person) -> None:
         await ana.wait(601)
         assert await ana.present(0) == Expired()
@@ -290,6 +300,7 @@ class SessionStoreContract:
         assert isinstance(left, int)
         assert 665_000 - SLACK_MS < left <= 665_000
 
+    @pytest.mark.item(102)
     async def test_ending_a_user_ends_all_their_sessions(self, ana: Person) -> None:
         first, first_token = ana.session, ana.token
         await ana.login()
@@ -299,6 +310,7 @@ class SessionStoreContract:
         assert await ana.store.rotate(first_token, first, POLICY) == Revoked("cut")
         assert await ana.store.sessions_of(ana.tag) == ()
 
+    @pytest.mark.item(102)
     async def test_a_login_in_the_millisecond_of_a_revocation_works(self, ana: Person) -> None:
         """Its stamp is later than the cut-off, and every stamp before it is not (wazuh#35043)."""
         for _ in range(50):
@@ -422,6 +434,7 @@ class SessionStoreContract:
         await ana.login()
         assert await is_active()
 
+    @pytest.mark.item("F9")
     async def test_the_list_shows_sessions_and_nothing_that_refreshes(self, store: SessionStore) -> None:
         bea = Person(store)
         await bea.login(device="Bea's\r\nlaptop", user_agent="curl" * 100, address="127.0.0.1")
@@ -460,6 +473,7 @@ class SessionStoreContract:
         assert len(created.evicted) == 4
         assert len(await store.sessions_of(bea.tag)) == 2
 
+    @pytest.mark.item(90)
     async def test_the_limit_holds_when_twenty_log_in_at_once(self, store: SessionStore) -> None:
         people = []
         tag = secrets.token_bytes(12)
@@ -498,6 +512,7 @@ class SessionStoreContract:
 
     # The server
 
+    @pytest.mark.item("script cache is lost")
     async def test_a_server_that_lost_its_scripts_gets_them_again(self, ana: Person) -> None:
         await ana.present(0)
         await ana.store.link.command("SCRIPT", "FLUSH")
@@ -507,6 +522,7 @@ class SessionStoreContract:
         await store.ping()
         assert await store.warnings() == ()
 
+    @pytest.mark.item("store may forget")
     async def test_a_server_that_may_forget_gives_a_warning(self, store: SessionStore) -> None:
         await store.link.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         try:

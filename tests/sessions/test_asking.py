@@ -60,6 +60,7 @@ ENDS: dict[str, Act] = {
 }
 
 
+@pytest.mark.item(103)
 @pytest.mark.parametrize("kind", ENDS)
 async def test_whatever_was_ended_the_store_knows_of_it(gateway: Gateway, deaf: Deaf, kind: str) -> None:
     identity = gateway.identity(await gateway.login())

@@ -108,6 +108,7 @@ async def two(valkey: Server, one: Replica) -> AsyncIterator[Replica]:
         yield two
 
 
+@pytest.mark.item(99, "F8")
 async def test_what_one_replica_revokes_another_enforces(one: Replica, two: Replica) -> None:
     await one.feed.publish(Entry(Kind.SESSION, "s1"))
     assert one.refuses("s1")  # before the answer
@@ -122,6 +123,7 @@ async def test_every_kind_travels(one: Replica, two: Replica, kind: Kind) -> Non
     await eventually(lambda: two.table.holds(entry))
 
 
+@pytest.mark.item(108)
 async def test_a_new_replica_learns_everything_before_it_is_ready(valkey: Server, one: Replica) -> None:
     for n in range(1500):  # more than a page
         one.feed.note(Entry(Kind.SESSION, f"s{n}"))
@@ -154,6 +156,7 @@ async def test_entries_written_while_away_are_enforced_after_coming_back(one: Re
     assert two.refuses("s1")
 
 
+@pytest.mark.item(106)
 async def test_a_cut_connection_leads_to_a_full_read(one: Replica, two: Replica) -> None:
     before = two.feed.resyncs
     await one.store.link.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -235,6 +238,7 @@ async def test_it_stops_when_told_in_the_middle_of_tidying_up(
     await two.halt()
 
 
+@pytest.mark.item(109)
 async def test_a_frozen_store_makes_it_lag_and_a_thawed_one_mends_it(valkey: Server, store: SessionStore) -> None:
     async with replica(valkey, "hasty", timeout=0.2) as hasty:
         await hasty.follow()
@@ -251,6 +255,7 @@ async def test_a_frozen_store_makes_it_lag_and_a_thawed_one_mends_it(valkey: Ser
             await eventually(lambda: other.refuses("s1"))  # told as soon as there was somebody to tell
 
 
+@pytest.mark.item(107, "F10")
 async def test_a_store_that_lost_everything_is_told_again(valkey: Server, one: Replica) -> None:
     await one.feed.publish(Entry(Kind.SESSION, "s1"))
     before = one.feed.resyncs
@@ -263,6 +268,7 @@ async def test_a_store_that_lost_everything_is_told_again(valkey: Server, one: R
         assert late.cut_for_everyone() == one.cut_for_everyone()
 
 
+@pytest.mark.item("F10")
 async def test_a_cold_replica_trusts_no_token_of_a_store_without_a_past(valkey: Server, store: SessionStore) -> None:
     async with replica(valkey, "first") as first:
         before = first.feed.now_ms() - 1000
@@ -384,6 +390,7 @@ class TestEnding:
         )
         assert outcome == Revoked("cut")
 
+    @pytest.mark.item(100)
     async def test_a_token_and_a_key_end_alone(self, one: Replica, two: Replica) -> None:
         await one.ending.token("jti-1", "test")
         await one.ending.key("kid-9", "leaked")

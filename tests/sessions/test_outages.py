@@ -115,7 +115,7 @@ async def test_while_the_server_is_frozen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("--appendonly", "yes"), ()], ids=["keeps its file", "comes back empty"])
-@pytest.mark.item(106, "F10")
+@pytest.mark.item("F10", 106)
 async def test_while_the_server_is_killed_and_started_again(tmp_path: Path, options: tuple[str, ...]) -> None:
     async with redis(tmp_path, *options) as server:
 
@@ -128,7 +128,7 @@ async def test_while_the_server_is_killed_and_started_again(tmp_path: Path, opti
         await none_is_missed(server.url, kill)
 
 
-@pytest.mark.item(107, "F10")
+@pytest.mark.item("F10", 107)
 async def test_while_everything_is_deleted(tmp_path: Path) -> None:
     async with redis(tmp_path) as server:
 

@@ -57,12 +57,14 @@ TAG = tag_of(ANA.issuer, ANA.tenant, ANA.subject)
     ],
 )
 class TestEachKind:
+    @pytest.mark.item(101, 103)
     def test_kills_what_it_names(self, kind: Kind, value: str) -> None:
         revocations = table()
         assert not revocations.is_dead(ANA)
         assert revocations.apply(Entry(kind, value, expires_ms=LATER), NOW)
         assert revocations.is_dead(ANA)
 
+    @pytest.mark.item(100, 101)
     def test_spares_everybody_else(self, kind: Kind, value: str) -> None:
         if kind is Kind.ALL:
             return
@@ -70,6 +72,7 @@ class TestEachKind:
         revocations.apply(Entry(kind, value + "x", expires_ms=LATER), NOW)
         assert not revocations.is_dead(ANA)
 
+    @pytest.mark.item(102, 103)
     def test_reaches_stamps_up_to_its_cut(self, kind: Kind, value: str) -> None:
         if kind in {Kind.TOKEN, Kind.SESSION}:
             return
@@ -131,6 +134,7 @@ ENTRIES = st.builds(
 )
 
 
+@pytest.mark.item(104)
 @given(entries=st.lists(ENTRIES, max_size=12), data=st.data(), stamp=st.integers(NOW - 6, NOW + 6))
 def test_order_and_repetition_do_not_matter(entries: list[Entry], data: st.DataObject, stamp: int) -> None:
     """And no wide cut-off hides a narrow one, nor the other way round (CVE-2026-18218)."""
@@ -164,6 +168,7 @@ def _kills(entry: Entry, identity: Identity) -> bool:
     )
 
 
+@pytest.mark.item(110)
 def test_a_full_table_stays_small_and_lets_nothing_dead_pass() -> None:
     revocations = table(max_entries=100)
     dead = [ANA._replace(session=f"s{n}", issued_ms=NOW - n % 7) for n in range(1000)]

@@ -192,6 +192,7 @@ class TestLogin:
         assert login.scope == "write"
         assert claims(login)["scope"] == "write"
 
+    @pytest.mark.item(85, "F11")
     async def test_is_a_new_session_each_time(self, gateway: Gateway) -> None:
         assert len({(await gateway.login()).session for _ in range(3)}) == 3
 
@@ -201,6 +202,7 @@ class TestLogin:
             await gateway.tried()
         assert raised.value.refusal.status == 503
 
+    @pytest.mark.item(87, 115)
     async def test_of_a_disabled_user_looks_like_a_wrong_password(self, gateway: Gateway) -> None:
         await gateway.ending.user(gateway.service._issuing.tag("u-1", "acme"), "test", disable=True)
         assert await gateway.tried() == BadCredentials("disabled")
@@ -240,6 +242,7 @@ class TestRefresh:
         assert refreshed.access.jti != login.access.jti
         assert claims(refreshed)["auth_time"] == claims(login)["auth_time"]
 
+    @pytest.mark.item(98)
     async def test_does_not_kill_the_access_token_in_use(self, gateway: Gateway) -> None:
         login = await gateway.login()
         await gateway.refresh(login.refresh)
@@ -272,6 +275,7 @@ class TestRefresh:
         assert answer.outcome == "rotated"
         assert gateway.service._refreshing._flights == {}
 
+    @pytest.mark.item(78)
     async def test_strict_two_at_once_are_a_leak(self, gateway: Gateway) -> None:
         gateway.policy = STRICT
         login = await gateway.login()
@@ -279,6 +283,7 @@ class TestRefresh:
         assert {type(answer) for answer in answers} == {Refreshed, InvalidGrant}
         assert gateway.is_dead(login)
 
+    @pytest.mark.item(76, "F5")
     async def test_reuse_ends_the_session_and_its_access_tokens(self, gateway: Gateway) -> None:
         login = await gateway.login()
         refreshed = await gateway.refresh(login.refresh)
@@ -289,6 +294,7 @@ class TestRefresh:
         assert gateway.is_dead(refreshed)
         assert await gateway.refused(refreshed.refresh) == "revoked"
 
+    @pytest.mark.item(97)
     async def test_a_store_that_lost_writes_is_healed_and_reported(self, gateway: Gateway) -> None:
         login = await gateway.login()
         refreshed = await gateway.refresh(login.refresh)
@@ -299,6 +305,7 @@ class TestRefresh:
         assert (await gateway.refresh(refreshed.refresh)).outcome == "healed"
         assert gateway.events == ["session_healed"]
 
+    @pytest.mark.item(83)
     @pytest.mark.parametrize(
         "spoil",
         [
@@ -326,11 +333,13 @@ class TestRefresh:
         stranger = RefreshToken(bytes(12), bytes(16), bytes(16), 0)
         assert await gateway.refused(mint(gateway.secrets, stranger)) == "unknown"
 
+    @pytest.mark.item(80)
     async def test_after_idling_is_refused(self, gateway: Gateway) -> None:
         login = await gateway.login()
         await gateway.wait(login.refresh, 601)
         assert await gateway.refused(login.refresh) == "expired"
 
+    @pytest.mark.item(82)
     async def test_by_another_client_is_refused_and_leaves_the_family_alone(
         self, gateway: Gateway, people: People, ring: KeyRing, secrets: Secrets
     ) -> None:
@@ -344,11 +353,13 @@ class TestRefresh:
 
 
 class TestTheUserAtARefresh:
+    @pytest.mark.item(94)
     async def test_roles_are_those_of_now(self, gateway: Gateway, people: People) -> None:
         login = await gateway.login()
         people.change(roles=("user", "auditor"))
         assert gateway.identity(await gateway.refresh(login.refresh)).roles == {"user", "auditor"}
 
+    @pytest.mark.item(94)
     async def test_a_lost_role_makes_older_tokens_refresh_and_keeps_the_session(
         self, gateway: Gateway, people: People
     ) -> None:
@@ -374,6 +385,7 @@ class TestTheUserAtARefresh:
         people.change(scopes=("write",))
         assert (await gateway.refresh(login.refresh)).scope == ""
 
+    @pytest.mark.item(87)
     async def test_a_user_who_is_gone_loses_everything(self, gateway: Gateway, people: People) -> None:
         one, two = await gateway.login(), await gateway.login()
         people.ana = Gone()
@@ -381,6 +393,7 @@ class TestTheUserAtARefresh:
         assert gateway.is_dead(two)
         assert await gateway.refused(two.refresh) == "revoked"
 
+    @pytest.mark.item("F3", "F12")
     async def test_a_user_store_that_is_down_burns_no_token(self, gateway: Gateway, people: People) -> None:
         gateway.policy = STRICT
         login, ana = await gateway.login(), people.ana
@@ -406,6 +419,7 @@ class TestLogout:
         assert not gateway.is_dead(other)
         assert await gateway.refused(login.refresh) == "revoked"
 
+    @pytest.mark.item(91)
     async def test_twice_is_the_same_as_once(self, gateway: Gateway) -> None:
         login = await gateway.login()
         for _ in range(2):
@@ -507,6 +521,7 @@ class TestTrouble:
         await hasty.store.close()
         hasty.pool.threads.shutdown()
 
+    @pytest.mark.item(84, "F9")
     async def test_a_dump_of_the_store_refreshes_nothing(self, gateway: Gateway) -> None:
         login = await gateway.login()
         await gateway.refresh(login.refresh)

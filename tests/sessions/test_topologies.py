@@ -45,7 +45,7 @@ async def sentinels(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[W
 
 
 class TestUnderSentinels:
-    @pytest.mark.item("failover", 97)
+    @pytest.mark.item(97, "failover")
     async def test_the_promoted_replica_is_found_and_what_it_never_heard_is_healed(self, tmp_path: Path) -> None:
         """The replica is cut off before one of two refreshes, so it is promoted with a session that is behind."""
         async with watched(tmp_path) as sentinels:

@@ -72,7 +72,7 @@ def test_a_token_is_verified_once_and_rendered_once() -> None:
     assert (tokens.misses, render.times, table.asked, len(tokens)) == (1, 1, 1, 1)
 
 
-@pytest.mark.item("167")
+@pytest.mark.item(26, 167)
 def test_what_is_refused_is_never_kept() -> None:
     tokens = remembering()
     for raw in (b"", b"junk", token(exp=1), token() + b"=", signed(key_for("HS256", 1)), token(sub="")):
@@ -82,6 +82,7 @@ def test_what_is_refused_is_never_kept() -> None:
     assert tokens.misses == 18
 
 
+@pytest.mark.item(26)
 def test_a_token_that_only_begins_like_a_kept_one_is_another_token() -> None:
     tokens = remembering()
     raw = token()
@@ -91,6 +92,7 @@ def test_a_token_that_only_begins_like_a_kept_one_is_another_token() -> None:
         assert not accepted(tokens, raw[:end] + b"A" + raw[end:])
 
 
+@pytest.mark.item(40, 112)
 @pytest.mark.parametrize("offset", [-1, -0.001, 0, 0.001, 1])
 def test_a_kept_token_ends_when_the_verifier_would_end_it(offset: float) -> None:
     ring = ring_of(KEY)
@@ -125,6 +127,7 @@ def test_an_expired_token_is_forgotten() -> None:
     assert len(tokens) == 0
 
 
+@pytest.mark.item(112)
 def test_a_revoked_token_is_refused_at_its_next_use() -> None:
     table = Table()
     tokens = remembering(table=table)

@@ -86,6 +86,7 @@ def test_a_good_token_says_who_it_is() -> None:
 # ---- 31 and 32: kinds of tokens -------------------------------------------------------------------------------------
 
 
+@pytest.mark.item("E10", 31)
 @pytest.mark.parametrize(
     ("typ", "changes"),
     [
@@ -101,11 +102,13 @@ def test_another_kind_of_token_is_no_access_token(typ: str, changes: dict[str, o
     assert why(signed(key, header(key, typ=typ), claims(**changes))) == "typ"
 
 
+@pytest.mark.item(31)
 def test_a_refresh_token_is_no_access_token() -> None:
     minted = refresh.mint(Secrets(MASTER), refresh.RefreshToken(b"t" * 12, b"s" * 16, b"f" * 16, 0))
     assert why(minted.encode()) == "malformed"
 
 
+@pytest.mark.item(32)
 def test_an_access_token_is_no_refresh_token() -> None:
     assert refresh.parse(Secrets(MASTER), issued(ring_for(KEY)).decode()) is None
 
@@ -113,6 +116,7 @@ def test_an_access_token_is_no_refresh_token() -> None:
 # ---- 33 to 42: time -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.item("E11", 33, 48)
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "client_id", "iat", "exp", "jti", "sid"])
 def test_a_claim_that_must_be_there_is_missed(claim: str) -> None:
     assert outcome(**{claim: ABSENT}) in {"claims", "issuer", "audience"}
@@ -124,18 +128,21 @@ NO_TIMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.item("E12", 34, 35, 37)
 @pytest.mark.parametrize("value", NO_TIMES, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "auth_time"])
 def test_a_time_that_is_no_sensible_number_is_refused(claim: str, value: object) -> None:
     assert outcome(**{claim: value}) == "claims"
 
 
+@pytest.mark.item("E12", 36)
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 5000])
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
 def test_a_number_that_is_not_finite_is_refused(claim: str, number: str) -> None:
     assert raw(f'"{claim}":{number}') == "malformed"
 
 
+@pytest.mark.item(38)
 def test_a_fraction_never_rounds_a_lifetime_up() -> None:
     key = key_for(KEY)
     token = signed(key, body=claims(exp=NOW + 1.9))
@@ -146,6 +153,7 @@ def test_a_fraction_never_rounds_a_lifetime_up() -> None:
     assert (found.expires, found.not_before) == (NOW + 1, NOW - 1)
 
 
+@pytest.mark.item(39)
 def test_a_token_that_lives_longer_than_any_we_issue_is_refused() -> None:
     assert outcome(iat=NOW, iat_ms=NOW * 1000, exp=NOW + TTL + LEEWAY) == "accepted"
     assert outcome(iat=NOW, iat_ms=NOW * 1000, exp=NOW + TTL + LEEWAY + 1) == "lifetime"
@@ -157,6 +165,7 @@ def test_a_token_that_expires_before_it_was_issued_is_refused() -> None:
     assert outcome(iat=NOW + 3, iat_ms=(NOW + 3) * 1000, exp=NOW + 3) == "lifetime"
 
 
+@pytest.mark.item(40)
 @pytest.mark.parametrize("leeway", [0, 5, 60])
 @pytest.mark.parametrize(
     ("offset", "good"),
@@ -170,18 +179,21 @@ def test_a_token_ends_at_exp_plus_the_leeway_once(leeway: float, offset: float, 
     assert isinstance(found, Identity) if good else found == Invalid("token_expired", "expired")
 
 
+@pytest.mark.item("E19", 40)
 @pytest.mark.parametrize("leeway", [-1, 60.5, 61, 3600, float("inf"), float("nan")])
 def test_a_leeway_of_more_than_a_minute_refuses_the_start(leeway: float) -> None:
     with pytest.raises(ConfigError, match="leeway"):
         verifier(ring_for(KEY), leeway=leeway)
 
 
+@pytest.mark.item(41)
 def test_a_token_that_is_not_yet_valid_is_refused() -> None:
     assert outcome(nbf=NOW + LEEWAY) == "accepted"
     assert outcome(nbf=NOW + LEEWAY + 1) == "not_yet_valid"
     assert outcome(nbf=NOW + LEEWAY + 0.5) == "not_yet_valid"
 
 
+@pytest.mark.item(42)
 def test_a_token_from_the_future_is_refused() -> None:
     late = NOW + LEEWAY
     assert outcome(iat=late, iat_ms=late * 1000, exp=late + 10) == "accepted"
@@ -201,6 +213,7 @@ def test_a_jump_of_the_clock_never_revives_an_expired_token_nor_hides_a_good_one
 # ---- 43, 45, 46: whose, and for whom --------------------------------------------------------------------------------
 
 
+@pytest.mark.item(43)
 @pytest.mark.parametrize(
     "aud", [AUDIENCE, [AUDIENCE], ["https://other.example", AUDIENCE], [AUDIENCE, AUDIENCE]], ids=repr
 )
@@ -208,6 +221,7 @@ def test_an_audience_that_is_ours_is_accepted(aud: object) -> None:
     assert outcome(aud=aud) == "accepted"
 
 
+@pytest.mark.item(43)
 @pytest.mark.parametrize(
     "aud",
     [
@@ -222,6 +236,7 @@ def test_an_audience_that_is_not_exactly_ours_is_refused(aud: object) -> None:
     assert outcome(aud=aud) == "audience"
 
 
+@pytest.mark.item(43)
 def test_a_verifier_without_an_audience_refuses_the_start() -> None:
     for audience in ((), ("",)):
         with pytest.raises(ConfigError, match="audience"):
@@ -235,6 +250,7 @@ def test_a_token_for_one_audience_is_refused_at_another() -> None:
     assert isinstance(verifier(ring_of(key), audience=("https://b.example",)).verify(token, NOW), Invalid)
 
 
+@pytest.mark.item("E11", 45)
 @pytest.mark.parametrize(
     "iss",
     [
@@ -247,6 +263,7 @@ def test_the_issuer_is_compared_exactly(iss: object) -> None:
     assert outcome(iss=iss) == "issuer"
 
 
+@pytest.mark.item(46)
 def test_the_same_kid_at_two_issuers_does_not_cross() -> None:
     ours, theirs = key_for("HS256"), key_for("HS256", 1)
     ours, theirs = (load_key(key.serialised(), "HS256", "shared") for key in (ours, theirs))  # type: ignore[assignment]
@@ -266,12 +283,14 @@ NO_TEXTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.item(47)
 @pytest.mark.parametrize("value", NO_TEXTS, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("claim", ["sub", "sid", "jti", "client_id", "tenant"])
 def test_an_identifier_that_is_no_plain_text_is_refused(claim: str, value: object) -> None:
     assert outcome(**{claim: value}) == "claims"
 
 
+@pytest.mark.item(47)
 @pytest.mark.parametrize("escape", ["\\ud800", "\\udfff", "a\\udc00\\ud800", "\\uD83D"])
 @pytest.mark.parametrize("claim", ["sub", "sid", "jti", "tenant"])
 def test_an_unpaired_surrogate_is_refused(claim: str, escape: str) -> None:
@@ -296,6 +315,7 @@ def test_people_may_have_any_name(sub: str) -> None:
     assert identity(sub=sub).subject == sub
 
 
+@pytest.mark.item(49)
 @pytest.mark.parametrize(
     ("roles", "expected"),
     [
@@ -312,6 +332,7 @@ def test_roles_are_read_as_they_are_written(roles: object, expected: set[str]) -
     assert identity(permissions=roles).permissions == expected
 
 
+@pytest.mark.item(49)
 @pytest.mark.parametrize(
     "roles",
     [
@@ -325,6 +346,7 @@ def test_roles_that_are_no_names_are_refused(claim: str, roles: object) -> None:
     assert outcome(**{claim: roles}) == "claims"
 
 
+@pytest.mark.item(50)
 def test_role_names_are_compared_exactly() -> None:
     found = identity(roles=["Admin", "admin-readonly", "\uff41dmin", "\u0430dmin", "admin\u200d"]).roles
     assert "admin" not in found
@@ -347,6 +369,7 @@ def test_a_scope_that_breaks_its_grammar_is_refused(scope: object) -> None:
     assert outcome(scope=scope) == "claims"
 
 
+@pytest.mark.item(51)
 def test_a_claim_path_leads_through_objects_only() -> None:
     found = {
         "realm_access": {"roles": ["a"]},
@@ -366,11 +389,13 @@ def test_a_claim_path_leads_through_objects_only() -> None:
 # ---- 55, and what else would change who is speaking -----------------------------------------------------------------
 
 
+@pytest.mark.item(55)
 @pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, "x"], ids=repr)
 def test_a_bound_token_is_never_taken_for_a_bearer_token(cnf: object) -> None:
     assert outcome(cnf=cnf) == "bound"
 
 
+@pytest.mark.item(54)
 @pytest.mark.parametrize("act", [{"sub": "admin"}, {}, None], ids=repr)
 def test_a_token_of_someone_acting_for_someone_else_is_refused(act: object) -> None:
     assert outcome(act=act) == "delegated"

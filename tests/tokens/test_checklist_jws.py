@@ -76,6 +76,7 @@ def test_what_is_asked_of_the_system_would_be_noticed(outside: Outside) -> None:
 # ---- 1 to 5, E1 to E3: algorithms belong to keys -------------------------------------------------------------------
 
 
+@pytest.mark.item("E3", 1)
 @pytest.mark.parametrize(
     "alg",
     ["none", "None", "NONE", "nOnE", "", " none", "none\x00", None, [], ["none"], {}, {"alg": "none"}, True, 0, ABSENT],
@@ -86,6 +87,7 @@ def test_alg_none_in_any_spelling_is_refused(alg: object, signature: bytes) -> N
     assert why(unsigned(header(key_for(KEY), alg=alg), claims(), signature)) in {"algorithm", "malformed"}
 
 
+@pytest.mark.item(2)
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_an_algorithm_in_the_wrong_case_is_refused(alg: str) -> None:
     key = key_for(alg)
@@ -93,6 +95,7 @@ def test_an_algorithm_in_the_wrong_case_is_refused(alg: str) -> None:
         assert why(signed(key, header(key, alg=spelling)), key) == "algorithm"
 
 
+@pytest.mark.item(3)
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
 def test_an_hmac_under_the_public_key_is_refused_in_every_form_of_the_key(alg: str) -> None:
     key = key_for("RS256")
@@ -111,6 +114,7 @@ def test_an_hmac_under_the_public_key_is_refused_in_every_form_of_the_key(alg: s
             assert why(forged, key) in {"algorithm", "kid"}
 
 
+@pytest.mark.item(3)
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
 def test_a_public_key_in_pem_is_no_secret(alg: str) -> None:
     public = key_for("ES256").public
@@ -120,6 +124,7 @@ def test_a_public_key_in_pem_is_no_secret(alg: str) -> None:
         load_key(pem, alg)
 
 
+@pytest.mark.item(4)
 def test_symmetric_and_asymmetric_keys_are_never_in_force_together() -> None:
     secret, public = key_for("HS256"), key_for("EdDSA")
     files = [(secret.serialised(), "HS256", None, "next"), (public.serialised(), "EdDSA", None, "current")]
@@ -127,12 +132,14 @@ def test_symmetric_and_asymmetric_keys_are_never_in_force_together() -> None:
         keyring_from(files)  # type: ignore[arg-type]
 
 
+@pytest.mark.item(4)
 def test_one_key_is_never_bound_to_two_algorithms() -> None:
     pem = key_for("RS256").serialised()
     with pytest.raises(ConfigError, match=r"one and the same.*openssl genpkey"):
         keyring_from([(pem, "RS256", "a", "current"), (pem, "PS256", "b", "retired")])
 
 
+@pytest.mark.item("E1", 5)
 @pytest.mark.parametrize("stated", ALGORITHMS)
 @pytest.mark.parametrize("bound", ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"])
 def test_a_token_is_verified_with_the_algorithm_of_the_key_and_no_other(bound: str, stated: str) -> None:
@@ -141,6 +148,7 @@ def test_a_token_is_verified_with_the_algorithm_of_the_key_and_no_other(bound: s
     assert why(signed(key, header(key, alg=stated)), key) == expected
 
 
+@pytest.mark.item("E2", 5)
 @pytest.mark.parametrize(
     ("signer", "bound"),
     [
@@ -157,6 +165,7 @@ def test_a_signature_of_another_algorithm_is_refused_even_when_the_header_lies(s
     assert why(signed(key_for(signer), header(key)), key) == "signature"
 
 
+@pytest.mark.item(5)
 def test_the_same_rsa_key_under_another_padding_is_refused() -> None:
     pem = key_for("RS256").serialised()
     rs, ps = load_key(pem, "RS256"), load_key(pem, "PS256")
@@ -169,6 +178,7 @@ def test_the_same_rsa_key_under_another_padding_is_refused() -> None:
 # ---- 6 to 11, E4, E5, E7, E9, E18: headers lead nowhere ------------------------------------------------------------
 
 
+@pytest.mark.item("E5", 6)
 def test_an_unknown_kid_is_refused_without_asking_anybody(outside: Outside) -> None:
     key = key_for(KEY)
     tokens = [signed(key, header(key, kid=f"unknown-{number}")) for number in range(50)]
@@ -177,6 +187,7 @@ def test_an_unknown_kid_is_refused_without_asking_anybody(outside: Outside) -> N
     assert outside.seen == []
 
 
+@pytest.mark.item("E18", 7)
 @pytest.mark.parametrize(
     "kid",
     [
@@ -208,6 +219,7 @@ def test_kid_is_a_name_in_a_table_and_nothing_else(kid: object, outside: Outside
     assert outside.seen == []
 
 
+@pytest.mark.item("E4", 8)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -233,12 +245,14 @@ def test_a_header_that_brings_or_names_a_key_is_refused_and_not_followed(
     assert outside.seen == []
 
 
+@pytest.mark.item("E7", 9)
 @pytest.mark.parametrize("crit", [["b64"], ["exp"], ["kid"], [], [""], "exp", None, {}, ["x", "x"]], ids=repr)
 def test_crit_with_anything_in_it_is_refused(crit: object) -> None:
     key = key_for(KEY)
     assert why(signed(key, header(key, crit=crit))) == "header"
 
 
+@pytest.mark.item("E9", 10)
 @pytest.mark.parametrize("b64", [False, "false", 0, None, True], ids=repr)
 def test_an_unencoded_payload_is_refused(b64: object) -> None:
     key = key_for(KEY)
@@ -248,6 +262,7 @@ def test_an_unencoded_payload_is_refused(b64: object) -> None:
     assert why(raw + b"." + encode(key.sign(raw)).encode()) == "malformed"
 
 
+@pytest.mark.item("E9", 11)
 def test_compressed_and_encrypted_tokens_are_refused_without_unpacking_them() -> None:
     key = key_for(KEY)
     assert why(signed(key, header(key, zip="DEF"))) == "header"
@@ -259,6 +274,7 @@ def test_compressed_and_encrypted_tokens_are_refused_without_unpacking_them() ->
 # ---- 12 to 22, E8, E13, E14, E16: one spelling, one reading --------------------------------------------------------
 
 
+@pytest.mark.item("E16", 12)
 @pytest.mark.parametrize(
     "tail",
     [
@@ -289,6 +305,7 @@ def test_junk_behind_the_signature_is_refused(alg: str, tail: bytes) -> None:
     assert why(good + tail, key) in {"malformed", "signature"}
 
 
+@pytest.mark.item("E16", 12)
 @pytest.mark.parametrize("junk", [b"!", b"=", b" ", b"\n", b"+", b"/", b"\x00", b"\xff", b"."], ids=repr)
 def test_junk_inside_any_segment_is_refused(junk: bytes) -> None:
     good = signed(key_for(KEY))
@@ -296,6 +313,7 @@ def test_junk_inside_any_segment_is_refused(junk: bytes) -> None:
         assert why(good[:place] + junk + good[place:]) == "malformed"
 
 
+@pytest.mark.item(12)
 def test_the_alphabet_of_ordinary_base64_is_refused() -> None:
     key = key_for(KEY)
     seen = 0
@@ -308,6 +326,7 @@ def test_the_alphabet_of_ordinary_base64_is_refused() -> None:
     assert seen > 20
 
 
+@pytest.mark.item(13)
 def test_spare_bits_that_are_not_zero_are_refused_in_every_segment() -> None:
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     key = key_for(KEY)
@@ -326,6 +345,7 @@ def test_spare_bits_that_are_not_zero_are_refused_in_every_segment() -> None:
     assert seen > 50
 
 
+@pytest.mark.item("E3", 14)
 @pytest.mark.parametrize(
     "make",
     [
@@ -354,6 +374,7 @@ def test_anything_but_three_full_segments_is_refused(make: object) -> None:
     assert why(make(signed(key_for(KEY)))) == "malformed"
 
 
+@pytest.mark.item(15)
 @pytest.mark.parametrize(
     "tail", ["é".encode(), b"\xff", b"\x80", "\udc80".encode("utf-8", "surrogatepass"), "٣".encode()]
 )
@@ -363,6 +384,7 @@ def test_bytes_beyond_ascii_are_refused_and_never_an_error(tail: bytes) -> None:
         assert why(token) == "malformed"
 
 
+@pytest.mark.item(16)
 @pytest.mark.parametrize("depth", [3, 1_000, 2_500])
 @pytest.mark.parametrize("opening", [b'{"a":', b"["])
 def test_a_deeply_nested_header_is_refused_and_never_an_error(depth: int, opening: bytes) -> None:
@@ -373,6 +395,7 @@ def test_a_deeply_nested_header_is_refused_and_never_an_error(depth: int, openin
     )
 
 
+@pytest.mark.item(17)
 def test_deeply_nested_claims_are_refused_though_the_signature_is_good() -> None:
     key = key_for(KEY)
     for depth in (40, 1_000, 2_500):
@@ -380,6 +403,7 @@ def test_deeply_nested_claims_are_refused_though_the_signature_is_good() -> None
         assert why(signed(key, body=deep)) in {"malformed", "too_long"}
 
 
+@pytest.mark.item("E14", 18)
 @pytest.mark.parametrize(
     "encoded",
     [
@@ -398,6 +422,7 @@ def test_only_utf_8_without_a_mark_is_read(encoded: object) -> None:
     assert why(seal(key, text(header(key)), encoded(text(claims())))) == "malformed"
 
 
+@pytest.mark.item("E13", 19)
 @pytest.mark.parametrize(
     "member",
     [b'"alg":"EdDSA"', b'"alg":"none"', b'"a\\u006cg":"none"', b'"kid":"k"', b'"typ":"JWT"', b'"t\\u0079p":"JWT"'],
@@ -409,6 +434,7 @@ def test_a_header_member_named_twice_is_refused(member: bytes) -> None:
     assert why(seal(key, b"{" + member + b"," + good[1:], text(claims()))) == "malformed"
 
 
+@pytest.mark.item("E13", 20)
 @pytest.mark.parametrize("member", [b'"roles":["admin"]', b'"exp":9999999999', b'"sub":"root"', b'"s\\u0075b":"root"'])
 def test_a_claim_named_twice_is_refused(member: bytes) -> None:
     key = key_for(KEY)
@@ -417,11 +443,13 @@ def test_a_claim_named_twice_is_refused(member: bytes) -> None:
     assert why(signed(key, body=b"{" + member + b"," + good[1:])) == "malformed"
 
 
+@pytest.mark.item(21)
 @pytest.mark.parametrize("body", [b"[]", b'"text"', b"1", b"null", b"true", b"[{}]", b"", b" ", b"Payload"], ids=repr)
 def test_claims_that_are_no_object_are_refused(body: bytes) -> None:
     assert why(signed(key_for(KEY), body=body)) == "malformed"
 
 
+@pytest.mark.item("E8", 22)
 def test_a_token_over_the_limit_is_refused_before_it_is_read() -> None:
     key = key_for(KEY)
     longest = signed(key, body=claims(x="x" * 5_700))
@@ -436,6 +464,7 @@ def test_a_token_over_the_limit_is_refused_before_it_is_read() -> None:
 # ---- 23 and 24: weak keys are refused at the start (their kinds are in test_signing.py) ----------------------------
 
 
+@pytest.mark.item(24)
 @pytest.mark.parametrize(
     ("secret", "alg"),
     [
@@ -472,6 +501,7 @@ def remembering(ring: KeyRing, table: Table) -> VerifiedTokens:
     return VerifiedTokens(verifier(ring), table, lambda identity: b"", ring)
 
 
+@pytest.mark.item(25)
 def test_the_ecdsa_twin_of_a_revoked_token_is_revoked() -> None:
     key = key_for("ES256")
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -494,6 +524,7 @@ def _der(raw: bytes) -> bytes:
     return raw_to_der_signature(raw, ec.SECP256R1())
 
 
+@pytest.mark.item(26)
 def test_no_other_spelling_of_a_revoked_token_gets_past() -> None:
     key = key_for(KEY)
     ring, table = ring_of(key), Table()
@@ -505,6 +536,7 @@ def test_no_other_spelling_of_a_revoked_token_gets_past() -> None:
         assert isinstance(tokens.check(token, NOW), Invalid)
 
 
+@pytest.mark.item(27)
 def test_secrets_are_compared_in_constant_time() -> None:
     for compares in (HMACAlgorithm.verify, refresh.parse, csrf.check):
         assert "compare_digest" in compares.__code__.co_names
@@ -513,6 +545,7 @@ def test_secrets_are_compared_in_constant_time() -> None:
 # ---- 30, E10, E20 ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.item("E10", 30)
 @pytest.mark.parametrize(
     "typ",
     ["JWT", "jwt", "logout+jwt", "dpop+jwt", "statuslist+jwt", "secevent+jwt", "rt+jwt", "", "at+jwt ", "text/at+jwt",
@@ -524,6 +557,7 @@ def test_a_token_of_another_type_is_no_access_token(typ: object) -> None:
     assert why(signed(key, header(key, typ=typ))) == "typ"
 
 
+@pytest.mark.item(30)
 @pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "At+Jwt", "application/at+jwt", "APPLICATION/AT+JWT"])
 def test_the_type_is_compared_without_regard_to_case(typ: str) -> None:
     key = key_for(KEY)
@@ -551,6 +585,7 @@ def with_algorithm(counting: Counting) -> tuple[SigningKey, KeyRing]:
     return key, KeyRing([key])
 
 
+@pytest.mark.item("E20")
 def test_what_is_malformed_expired_or_unknown_never_reaches_the_cryptography() -> None:
     counting = Counting()
     key, ring = with_algorithm(counting)
@@ -576,6 +611,7 @@ def test_what_is_malformed_expired_or_unknown_never_reaches_the_cryptography() -
 LATE = 3600
 
 
+@pytest.mark.item("E15")
 @pytest.mark.parametrize("error", [ValueError, TypeError, RuntimeError, MemoryError, UnicodeError, OverflowError])
 def test_an_error_inside_the_cryptography_is_a_refusal(error: type[Exception]) -> None:
     key, ring = with_algorithm(Counting(error))
@@ -583,6 +619,7 @@ def test_an_error_inside_the_cryptography_is_a_refusal(error: type[Exception]) -
     assert verifier(ring).verify(token, NOW) == Invalid("token_invalid", "signature")
 
 
+@pytest.mark.item("E20")
 def test_no_claim_is_judged_before_the_signature_is_checked() -> None:
     key = key_for(KEY)
     changes: list[dict[str, object]] = [{"iss": "https://evil.example"}, {"sub": "a\r\nb"}, {"aud": "x"}, {"cnf": {}}]

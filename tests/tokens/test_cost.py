@@ -11,7 +11,7 @@ def test_the_table_has_a_row_for_each_algorithm() -> None:
     assert made[-1].startswith("| EdDSA | ")
 
 
-@pytest.mark.item("166")
+@pytest.mark.item(166)
 def test_a_cached_token_costs_a_small_part_of_a_verification() -> None:
     _, verified, foreign, cached, _ = row("RS256", 0.002)
     assert cached < verified / 10

@@ -41,18 +41,21 @@ def test_a_request_of_our_own_origin_passes() -> None:
     assert passes(b"same-origin", b"null")  # what a page with Referrer-Policy: no-referrer sends
 
 
+@pytest.mark.item(139)
 def test_a_request_without_a_page_passes_only_as_a_navigation() -> None:
     assert passes(b"none", navigation=True)
     assert not passes(b"none")
     assert not passes(b"none", OWN)
 
 
+@pytest.mark.item(139)
 def test_a_request_of_a_sibling_passes_only_from_an_allowed_origin() -> None:
     assert passes(b"same-site", FRIEND)
     for origin in (None, b"https://evil.gateway.example", b"null", b""):
         assert not passes(b"same-site", origin)
 
 
+@pytest.mark.item(139)
 @pytest.mark.parametrize(
     "word",
     [
@@ -81,6 +84,7 @@ def test_without_the_browsers_word_our_origin_passes(origin: bytes) -> None:
     assert passes(None, origin)
 
 
+@pytest.mark.item(140)
 @pytest.mark.parametrize(
     "origin",
     [
@@ -92,6 +96,7 @@ def test_without_the_browsers_word_another_origin_refuses_and_no_token_helps(ori
     assert not passes(None, origin, mint(SECRETS, SESSION))
 
 
+@pytest.mark.item(140)
 def test_the_null_origin_is_refused_even_when_someone_allows_it() -> None:
     allowed = frozenset({b"null"})
     assert not judge(fetch_site=None, origin=b"null", token=None, session=SESSION, secrets=SECRETS, own_origins=allowed)
@@ -100,6 +105,7 @@ def test_the_null_origin_is_refused_even_when_someone_allows_it() -> None:
 # ---- 141 to 143: the token ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.item(141)
 def test_with_neither_a_token_is_asked_for() -> None:
     assert not passes()
     assert not passes(navigation=True)
@@ -108,6 +114,7 @@ def test_with_neither_a_token_is_asked_for() -> None:
     assert not passes(token="x" * LENGTH)
 
 
+@pytest.mark.item(142)
 def test_a_token_of_another_session_is_refused() -> None:
     assert not passes(token=mint(SECRETS, "session-2"))
     assert not check(SECRETS, "session-2", mint(SECRETS, "session-1"))
@@ -117,6 +124,7 @@ def test_a_token_of_another_installation_is_refused() -> None:
     assert not passes(token=mint(OTHERS, SESSION))
 
 
+@pytest.mark.item(143)
 def test_a_token_stays_good_as_long_as_its_session_and_changes_with_a_login() -> None:
     first, second = mint(SECRETS, SESSION), mint(SECRETS, SESSION)
     assert first != second

@@ -78,12 +78,14 @@ def attack(alg: str, seed: int, edits: int) -> None:
 TOKENS: dict[str, bytes] = {}
 
 
+@pytest.mark.item(29)
 @given(alg=st.sampled_from(["HS256", "RS256", "PS256", "ES256", "EdDSA"]), seed=st.integers(0, 2**64))
 @settings(max_examples=5000 // EDITS_EACH, deadline=None)
 def test_of_5_000_edits_of_a_valid_token_none_is_accepted_and_none_raises(alg: str, seed: int) -> None:
     attack(alg, seed, EDITS_EACH)
 
 
+@pytest.mark.item(29)
 @pytest.mark.long
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "PS256", "ES256", "EdDSA"])
 def test_of_a_million_edits_of_a_valid_token_none_is_accepted_and_none_raises(alg: str) -> None:

@@ -56,6 +56,7 @@ def test_a_right_signature_is_accepted_so_that_the_rest_means_something(alg: str
     assert accepted(alg, key.sign(signing_input(key)))
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signature_of_the_wrong_length_is_refused(alg: str) -> None:
     key = key_for(alg)
@@ -75,6 +76,7 @@ def test_a_signature_of_the_wrong_length_is_refused(alg: str) -> None:
         assert not accepted(alg, other)
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signature_of_zeros_or_ones_is_refused(alg: str) -> None:
     size = key_for(alg).signature_size
@@ -83,6 +85,7 @@ def test_a_signature_of_zeros_or_ones_is_refused(alg: str) -> None:
     assert not accepted(alg, b"\x00" * (size - 1) + b"\x01")
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signature_with_any_single_bit_changed_is_refused(alg: str) -> None:
     key = key_for(alg)
@@ -106,6 +109,7 @@ def test_a_signature_over_something_else_is_refused(alg: str) -> None:
 # ---- HMAC -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
 def test_a_mac_that_is_cut_or_of_another_hash_is_refused(alg: str) -> None:
     key = key_for(alg)
@@ -168,6 +172,7 @@ def wrong_blocks(bits: str, size: int, message: bytes) -> Iterator[tuple[str, by
     yield "nothing", padded(size, b"")
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["RS256", "RS384", "RS512"])
 def test_a_block_that_is_not_exactly_right_is_refused(alg: str) -> None:
     _, _, size = rsa_numbers(alg)
@@ -179,6 +184,7 @@ def test_a_block_that_is_not_exactly_right_is_refused(alg: str) -> None:
         assert not accepted(alg, block), what
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["RS256", "RS512", "PS256", "PS512"])
 def test_a_signature_outside_the_modulus_is_refused(alg: str) -> None:
     n, _, size = rsa_numbers(alg)
@@ -193,6 +199,7 @@ def test_a_signature_outside_the_modulus_is_refused(alg: str) -> None:
 # ---- RSA, PSS -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["PS256", "PS384", "PS512"])
 def test_pss_with_another_hash_mask_or_salt_is_refused(alg: str) -> None:
     key = key_for(alg)
@@ -240,6 +247,7 @@ def fixed(alg: str, r: int, s: int) -> bytes:
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
 def test_numbers_outside_the_order_of_the_curve_are_refused(alg: str) -> None:
     r, s = ecdsa(alg)
@@ -257,6 +265,7 @@ def test_numbers_outside_the_order_of_the_curve_are_refused(alg: str) -> None:
     assert not accepted(alg, fixed(alg, s, r))
 
 
+@pytest.mark.item(25)
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
 def test_the_twin_of_a_signature_is_valid_mathematics_and_the_same_identity(alg: str) -> None:
     # Not refused: RFC 7518 does not ask for small s. What must hold is that revocation goes by jti and sid.
@@ -264,6 +273,7 @@ def test_the_twin_of_a_signature_is_valid_mathematics_and_the_same_identity(alg:
     assert accepted(alg, fixed(alg, r, CURVES[alg][1] - s))
 
 
+@pytest.mark.item(28)
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
 def test_der_and_other_layouts_are_refused(alg: str) -> None:
     r, s = ecdsa(alg)
@@ -302,6 +312,7 @@ SMALL_ORDER = [
 ]
 
 
+@pytest.mark.item(28)
 def test_a_second_spelling_of_the_number_s_is_refused() -> None:
     key = key_for("EdDSA")
     good = key.sign(signing_input(key))
@@ -313,6 +324,7 @@ def test_a_second_spelling_of_the_number_s_is_refused() -> None:
         assert not accepted("EdDSA", point + value.to_bytes(32, "little"))
 
 
+@pytest.mark.item(28)
 def test_points_of_small_order_and_points_off_the_curve_are_refused() -> None:
     key = key_for("EdDSA")
     good = key.sign(signing_input(key))

@@ -55,6 +55,7 @@ def test_a_current_key_without_its_private_part_is_refused() -> None:
         keyring_from([(public_pem(key_for("ES256")), "ES256", None, "current")])
 
 
+@pytest.mark.item("E17")
 def test_two_keys_with_one_kid_are_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigError, match=r"'same'.*RFC 7638.*openssl genpkey"):
         ring_of(in_state("ES256", "current", 0, "same"), in_state("ES256", "retired", 1, "same"))
@@ -66,6 +67,7 @@ def test_one_key_under_two_names_is_refused(alg: str) -> None:
         ring_of(in_state(alg, "current", 0, "a"), in_state(alg, "retired", 0, "b"))
 
 
+@pytest.mark.item("E17", 4)
 @pytest.mark.parametrize(
     ("one", "other", "sound"),
     [
@@ -154,7 +156,7 @@ def test_the_entity_tag_changes_with_the_keys_and_only_then() -> None:
     assert tag.isascii()
 
 
-@pytest.mark.item("162")
+@pytest.mark.item(162)
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "HS256"])
 def test_nothing_private_is_published(alg: str) -> None:
     ring = KeyRing([key_for(alg)])

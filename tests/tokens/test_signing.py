@@ -163,6 +163,7 @@ def strong_modulus() -> int:
     return public.public_numbers().n
 
 
+@pytest.mark.item("E17", 23)
 @pytest.mark.parametrize("alg", ["RS256", "RS512", "PS256", "PS384"])
 def test_an_rsa_key_of_less_than_2048_bits_is_refused(alg: str) -> None:
     key = weak_rsa()
@@ -174,6 +175,7 @@ def test_an_rsa_key_of_less_than_2048_bits_is_refused(alg: str) -> None:
     assert "openssl genpkey" in refusal(rsa_jwk(7 * 11, 65537), alg)
 
 
+@pytest.mark.item(23)
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 17, 65536, 2**20, 65537 * 2])
 def test_an_rsa_key_with_a_weak_exponent_is_refused(exponent: int) -> None:
     said = refusal(rsa_jwk(strong_modulus(), exponent), "RS256")
@@ -185,6 +187,7 @@ def test_an_rsa_key_that_is_too_slow_is_refused() -> None:
     assert "too slow" in refusal(rsa_jwk((1 << 8999) + 1, 65537), "RS256")
 
 
+@pytest.mark.item(23)
 @pytest.mark.parametrize(("alg", "crv"), [("ES256", "P-256"), ("ES384", "P-384"), ("ES512", "P-521")])
 def test_a_point_off_the_curve_is_refused(alg: str, crv: str) -> None:
     jwk = key_for(alg).jwk()
@@ -234,6 +237,7 @@ def test_what_is_no_key_at_all_is_refused(content: bytes, alg: str) -> None:
     assert SCHEMES[alg].command in refusal(content, alg)
 
 
+@pytest.mark.item("E17")
 @pytest.mark.parametrize(
     "change",
     [
@@ -299,6 +303,7 @@ PLACEHOLDERS = [
 ]
 
 
+@pytest.mark.item(24)
 @pytest.mark.parametrize("secret", PLACEHOLDERS)
 def test_a_placeholder_out_of_a_manual_is_refused(secret: str) -> None:
     for alg in ("HS256", "HS512"):
@@ -307,6 +312,7 @@ def test_a_placeholder_out_of_a_manual_is_refused(secret: str) -> None:
     assert weakness((secret + "-" + secret.upper()).encode(), 16) is not None
 
 
+@pytest.mark.item("E17", 23)
 @pytest.mark.parametrize(("alg", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_a_secret_shorter_than_its_hash_is_refused(alg: str, least: int) -> None:
     secret = secrets.token_bytes(least - 2) + b"zz"

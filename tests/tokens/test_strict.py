@@ -67,6 +67,7 @@ def test_a_header_that_is_not_ours_is_refused(changes: dict[str, object], reason
     assert parse(unsigned(HEADER | changes, {})) == Malformed(reason)
 
 
+@pytest.mark.item("E15")
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_parser_raise(token: bytes) -> None:
     parse(token)

@@ -112,6 +112,7 @@ def test_our_own_tokens_are_judged_as_before() -> None:
     assert house(ring=ring).verify(own, NOW) == verifier(ring).verify(own, NOW)
 
 
+@pytest.mark.item(46)
 def test_no_issuer_speaks_for_another() -> None:
     mine = ForeignKeys([ForeignKey(OURS.kid, OTHER)])  # the same kid as ours, and another key
     front = house(trusted(), trusted(mine, name="second", issuer="https://second.example"))
@@ -127,6 +128,7 @@ def test_no_issuer_speaks_for_another() -> None:
         assert isinstance(front.verify(raw, NOW), Invalid)
 
 
+@pytest.mark.item(45)
 @pytest.mark.parametrize(
     "iss", [IDP[:-1], IDP.upper(), IDP + "/", "https://nobody.example", 7, [IDP], {"a": IDP}, None, True, ABSENT]
 )
@@ -174,6 +176,7 @@ def test_claims_are_judged(changes: dict[str, object], reason: str) -> None:
     )
 
 
+@pytest.mark.item("E10")
 @pytest.mark.parametrize(
     ("typ", "any_type", "at_jwt"),
     [
@@ -192,6 +195,7 @@ def test_kinds_of_token(typ: object, any_type: str, at_jwt: str) -> None:
     assert why(token(typ=typ), any_type=False) == at_jwt
 
 
+@pytest.mark.item("E2")
 def test_a_key_is_found_by_its_name_and_is_for_one_algorithm() -> None:
     rsa, anonymous = key_for("RS256"), ForeignKeys([ForeignKey(None, THEIRS)])
     both = frozenset({"ES256", "RS256"})
@@ -252,6 +256,7 @@ def test_what_was_written_down_is_read() -> None:
     assert why(token(body | {"sub": "a" * 250}), **settings) == "claims"
 
 
+@pytest.mark.item(39)
 def test_a_token_ends_by_its_age_also_in_the_cache() -> None:
     ring = ring_for("ES256")
     front = house(trusted(max_token_age=100), ring=ring)
@@ -306,6 +311,7 @@ def jwk(key: Any, **changes: object) -> dict[str, object]:
 RSA = key_for("RS256")
 
 
+@pytest.mark.item("E17", 28)
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
@@ -349,6 +355,7 @@ def test_of_two_keys_with_one_name_the_first_counts() -> None:
     assert "same kid" in found.skipped[0]
 
 
+@pytest.mark.item(29)
 def test_of_5_000_edits_of_a_foreign_token_none_is_accepted_and_none_raises() -> None:
     chance = random.Random(11)
     front, raw = house(), token()

@@ -142,23 +142,26 @@ async def test_the_right_password_is_the_persons_in_any_spelling_of_the_name(pla
         assert (who.tenant, dict(who.claims)) == ("acme", {"plan": "pro"})
 
 
+@pytest.mark.item(115)
 @pytest.mark.parametrize(
     ("name", "password"),
     [("Ann", "wrong"), ("nobody", "right"), ("off", "right"), ("huge", "right"), ("a\0b", "x"), ("\ud800", "x")],
     ids=["wrong password", "unknown user", "disabled", "absurd hash", "NUL in the name", "no character"],
 )
-async def test_checklist_115_each_no_is_the_same_no_for_the_same_work(place: Place, name: str, password: str) -> None:
+async def test_each_no_is_the_same_no_for_the_same_work(place: Place, name: str, password: str) -> None:
     before = place.hasher.spent
     assert isinstance(await place.users.verify(name, password), InvalidCredentials)
     assert place.hasher.spent == before + 1
 
 
+@pytest.mark.item(132)
 @pytest.mark.parametrize(("name", "password"), [("", "right"), ("Ann", ""), ("", "")])
-async def test_checklist_132_nothing_is_never_a_success(place: Place, name: str, password: str) -> None:
+async def test_nothing_is_never_a_success(place: Place, name: str, password: str) -> None:
     assert isinstance(await place.users.verify(name, password), InvalidCredentials)
 
 
-async def test_checklist_120_a_password_is_taken_as_it_is_up_to_1024_bytes(place: Place) -> None:
+@pytest.mark.item(120)
+async def test_a_password_is_taken_as_it_is_up_to_1024_bytes(place: Place) -> None:
     assert isinstance(await place.users.verify("Ann", "x" * 1025), InvalidCredentials)
     assert isinstance(await place.users.verify("Ann", "RIGHT"), InvalidCredentials)
     assert isinstance(await place.users.verify("Ann", "right "), InvalidCredentials)
@@ -189,7 +192,8 @@ async def stored(place: Place) -> str:
     return found
 
 
-async def test_checklist_122_an_outdated_hash_is_renewed_by_a_login_and_a_current_one_left(database: Database) -> None:
+@pytest.mark.item(122)
+async def test_an_outdated_hash_is_renewed_by_a_login_and_a_current_one_left(database: Database) -> None:
     place = in_database(database)
     await fill(database, {"Ann": UserRecord(Bcrypt(4).decoy(), sub="u-1")})
     await database.write(
@@ -204,7 +208,8 @@ async def test_checklist_122_an_outdated_hash_is_renewed_by_a_login_and_a_curren
     assert await stored(place) == renewed
 
 
-async def test_checklist_122_a_password_changed_meanwhile_is_not_overwritten(database: Database) -> None:
+@pytest.mark.item(122)
+async def test_a_password_changed_meanwhile_is_not_overwritten(database: Database) -> None:
     place = in_database(database)
     await fill(database, people(place.hasher))
     assert isinstance(place.users, DatabaseUsers)
@@ -290,7 +295,8 @@ async def unavailable(users: CredentialVerifier) -> None:
         assert isinstance(await question(users), Unavailable)
 
 
-async def test_checklist_132_a_sqlite_file_that_is_none_is_an_outage(tmp_path: Path) -> None:
+@pytest.mark.item(132)
+async def test_a_sqlite_file_that_is_none_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "users.db").write_text("this is no database, and long enough for nobody to think so" * 50)
     for url in (f"sqlite:///{tmp_path / 'users.db'}", f"sqlite:///{tmp_path / 'no' / 'folder.db'}"):
         threads = threading.active_count()
@@ -302,14 +308,16 @@ async def test_checklist_132_a_sqlite_file_that_is_none_is_an_outage(tmp_path: P
                 await asyncio.sleep(0.01)
 
 
-async def test_checklist_132_a_server_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+@pytest.mark.item(132)
+async def test_a_server_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
     for url in (f"postgresql://x@/x?host={tmp_path}", "postgresql://x@127.0.0.1:1/x"):
         database = Database(url, timeout=PATIENCE, prepare=migrate)
         await unavailable(in_database(database).users)
         await database.close()
 
 
-async def test_checklist_132_a_frozen_server_is_an_outage_that_ends(request: pytest.FixtureRequest) -> None:
+@pytest.mark.item(132)
+async def test_a_frozen_server_is_an_outage_that_ends(request: pytest.FixtureRequest) -> None:
     with running() as server:
         await answering(server.url)
         database = Database(server.url, timeout=1.0, prepare=migrate)

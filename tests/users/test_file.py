@@ -58,6 +58,7 @@ async def test_real_costs_in_real_threads_work_the_same(pool: HashPool) -> None:
     assert unknown == InvalidCredentials("unknown_user")
 
 
+@pytest.mark.item(135)
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -88,6 +89,7 @@ def test_case_does_not_matter(name: str) -> None:
     assert normal_name(name.casefold()) == normal_name(name)
 
 
+@pytest.mark.item(116, "F13")
 @pytest.mark.parametrize(
     ("username", "password", "reason"),
     [

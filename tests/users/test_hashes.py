@@ -57,8 +57,9 @@ def test_a_stronger_hash_is_not_replaced_by_a_weaker_one() -> None:
 COSTS = [CHEAP, Bcrypt(4), Scrypt(16, 1, 1), Scrypt(16, 1, 1, 64), Pbkdf2("sha1", 2, 20), Pbkdf2("sha512", 2, 64)]
 
 
+@pytest.mark.item(116)
 @pytest.mark.parametrize("cost", COSTS, ids=repr)
-def test_checklist_116_a_decoy_is_a_hash_of_that_cost_which_no_password_matches(cost: AnyCost) -> None:
+def test_a_decoy_is_a_hash_of_that_cost_which_no_password_matches(cost: AnyCost) -> None:
     decoy = cost.decoy()
     assert cost_of(decoy) == cost
     assert not Hasher().verify(decoy, "")
@@ -66,7 +67,8 @@ def test_checklist_116_a_decoy_is_a_hash_of_that_cost_which_no_password_matches(
     assert decoy != cost.decoy()
 
 
-def test_checklist_116_names_nobody_has_are_checked_in_the_proportion_of_the_real_hashes() -> None:
+@pytest.mark.item(116)
+def test_names_nobody_has_are_checked_in_the_proportion_of_the_real_hashes() -> None:
     stored = [Bcrypt(4).decoy()] * 3 + [CHEAP.decoy()]
     decoys = Decoys(b"k" * 32, CHEAP, stored)
     drawn = [cost_of(decoys.of(f"name{i}")) for i in range(1000)]
@@ -75,6 +77,7 @@ def test_checklist_116_names_nobody_has_are_checked_in_the_proportion_of_the_rea
     assert cost_of(Decoys(b"k" * 32, CHEAP).of("anybody")) == CHEAP, "and the current cost where there is no other"
 
 
+@pytest.mark.item(119)
 @pytest.mark.parametrize(
     "encoded",
     [
@@ -87,7 +90,7 @@ def test_checklist_116_names_nobody_has_are_checked_in_the_proportion_of_the_rea
         pytest.param("pbkdf2:sha1:4000000$salt$" + "0" * 256, id="PBKDF2 with many blocks"),
     ],
 )
-def test_checklist_119_an_absurd_cost_is_never_paid(encoded: str) -> None:
+def test_an_absurd_cost_is_never_paid(encoded: str) -> None:
     cost = cost_of(encoded)
     assert cost is not None
     assert cost.absurd
@@ -115,7 +118,8 @@ def test_what_is_no_good_hash_matches_nothing(encoded: str) -> None:
     assert not Hasher().verify(encoded, "password")
 
 
-def test_checklist_121_bcrypt_neither_cuts_passwords_short_nor_ends_at_a_nul_nor_fails() -> None:
+@pytest.mark.item(121)
+def test_bcrypt_neither_cuts_passwords_short_nor_ends_at_a_nul_nor_fails() -> None:
     long = "x" * 72
     stored = bcrypt.hashpw(long.encode(), bcrypt.gensalt(4)).decode()
     assert Hasher().verify(stored, long)
@@ -125,5 +129,6 @@ def test_checklist_121_bcrypt_neither_cuts_passwords_short_nor_ends_at_a_nul_nor
     assert not Hasher().verify(nul, "a\0b")
 
 
-def test_checklist_121_a_bcrypt_salt_that_is_none_is_no_match_and_no_crash() -> None:
+@pytest.mark.item(121)
+def test_a_bcrypt_salt_that_is_none_is_no_match_and_no_crash() -> None:
     assert not Hasher().verify("$2b$04$" + "z" * 53, "password")

@@ -22,6 +22,7 @@ def test_a_real_hash_is_argon2id_at_the_current_cost_and_matches_its_password_on
     assert not hasher.verify(encoded, "battery staple")
 
 
+@pytest.mark.item(120)
 @pytest.mark.parametrize(
     "password",
     [
@@ -39,6 +40,7 @@ def test_a_password_is_checked_exactly_as_received(password: str) -> None:
     assert not hasher.verify(encoded, password[:-1])
 
 
+@pytest.mark.item(120)
 def test_two_spellings_of_one_letter_are_two_passwords() -> None:
     hasher = Hasher(CHEAP)
     assert not hasher.verify(hasher.hash("caf\u00e9"), "cafe\u0301")
@@ -48,6 +50,7 @@ def test_two_hashes_of_one_password_differ() -> None:
     assert Hasher(CHEAP).hash("same") != Hasher(CHEAP).hash("same")
 
 
+@pytest.mark.item(119)
 @pytest.mark.parametrize(
     "cost",
     [
@@ -109,10 +112,12 @@ def test_a_hash_with_other_costs_is_outdated() -> None:
     assert not Hasher(CHEAP).outdated(Hasher(CHEAP).hash("x"))
 
 
+@pytest.mark.item(118)
 async def test_hashing_happens_off_the_event_loop(pool: HashPool) -> None:
     assert await pool.run(threading.get_ident) != threading.get_ident()
 
 
+@pytest.mark.item(118)
 async def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room() -> None:
     pool = HashPool(1, queue=1)
     gate = threading.Event()
@@ -186,6 +191,7 @@ async def test_a_closed_pool_refuses_instead_of_failing() -> None:
         await pool.run(int)
 
 
+@pytest.mark.item(118)
 async def test_no_more_threads_than_given_hash_at_once(pool: HashPool) -> None:
     lock, now, most = threading.Lock(), 0, 0
     hasher = Hasher(CHEAP)
