@@ -6,10 +6,12 @@ else, so there is no way to an upstream around these steps:
  1. one reading of the target, or 400
  2. the most specific route, or 404 / 405
  3. the client's address, where the route asks for one, or 403
- 4. credentials: bearer or cookie, exactly one reading, or 400 / 401
- 5. the token: signature, claims, expiry, revocation, or 401
- 6. the route's rule: roles, permissions, scopes, claims, the login's age, or 403 / 401
- 7. cross-site forgery check when a cookie was the credential, or 403
+ 4. limits that need no token: by address, header or route, or 429
+ 5. credentials: bearer or cookie, exactly one reading, or 400 / 401
+ 6. the token: signature, claims, expiry, revocation, or 401
+ 7. the route's rule: roles, permissions, scopes, claims, the login's age, or 403 / 401
+ 8. cross-site forgery check when a cookie was the credential, or 403
+ 9. all limits, those by claim too, or 429
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -64,6 +66,8 @@ class Permit(NamedTuple):
     """A WebSocket is to be opened; only on routes that allow it."""
     lines: bytes = b""
     """Header lines for the answer, whatever it will be, each ended by CRLF; see `Gate.lines`."""
+    limits: "Limits | None" = None
+    """Who has to be told of the request's end."""
 
 
 @final
@@ -75,6 +79,8 @@ class Way(NamedTuple):
     upstream_path: bytes
     log_path: bytes
     params: Mapping[str, bytes]
+    limits: "Limits | None"
+    """What requests count against; None where nothing is counted."""
 
 
 class Pending(NamedTuple):
@@ -110,6 +116,27 @@ class Failures(Protocol):
     def is_spent(self, _address: str, _now: float, /) -> bool: ...
     def spend(self, _address: str, _now: float, /) -> None: ...
     def retry_after(self, _address: str, _now: float, /) -> int: ...
+
+
+class Limits(Protocol):
+    """The gate's question about a route's limits: who has had enough."""
+
+    @property
+    def holds(self) -> bool:
+        """What `admit` lets pass is to be given back with `release`."""
+        ...
+
+    def before(self, _head: RequestHead, /) -> Refusal | None:
+        """Return why a request is not looked at any further, once for each."""
+        ...
+
+    def admit(self, _head: RequestHead, _token: Verified | None, /) -> Refusal | None:
+        """Return why a request that may do what it asks has to wait, once for each."""
+        ...
+
+    def release(self, _head: RequestHead, _token: Verified | None, /) -> None:
+        """Note the end of a request that `admit` let pass."""
+        ...
 
 
 class Routes(Protocol):
@@ -186,11 +213,13 @@ class Gate:
         renewals: Renewals | None = None,
         login_page: bytes = b"",
         shadowed: Callable[[Refusal, RequestHead], None] = lambda _refusal, _head: None,
+        limits: Callable[[Route, Rule], Limits | None] = lambda _route, _rule: None,
     ) -> None:
         """*read_from*: where tokens are looked for; *log_query*: queries are fit for the log, secrets masked.
 
         *login_page* is the path that browsers are sent to when a page needs a login; b"" for none.
-        *shadowed* is told what candidates of rules would refuse; it must return at once.
+        *shadowed* is told what candidates of rules would refuse; it must return at once. *limits* gives what requests
+        of a route by a rule count against.
         """
         self._match = routes.match
         self._check = tokens.check
@@ -207,23 +236,27 @@ class Gate:
         self._renewals = renewals
         self._login_page = login_page
         self._shadowed = shadowed
+        self._limits = limits
 
     def admit(
-        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
+        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False, counted: bool = False
     ) -> Permit | Refusal | Pending | Answered:
         """Return the verdict about *head*.
 
-        *waited* says that a Pending of this request has been awaited; *confirmed*, that it was one that `confirms`.
+        *waited* says that a Pending of this request has been awaited; *confirmed*, that it was one that `confirms`;
+        *counted*, that it had its permit already and only that is asked whether it would get it still.
         """
         method, raw, _, fields, _ = head
         key = (method, fields.host, raw)
         way = self._ways.get(key) or self._way(key)
         if type(way) is not Way:
             return way
-        route, rule, upstream_path, log_path, _ = way
+        route, rule, upstream_path, log_path, _, limits = way
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
             return refuse("address_denied", rule.addresses.wanted)._replace(route=route.name)
+        if limits is not None and not waited and (refusal := limits.before(head)) is not None:
+            return refusal._replace(route=route.name)
         credentials = fields.credentials or self._credentials(fields)
         handshake: Handshake | None = None
         if type(credentials) is Refusal:
@@ -257,8 +290,14 @@ class Gate:
                 return self._without(head, route, credentials, refusal, waited)
             elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
                 return renewing
+        held: Limits | None = None
+        if limits is not None and not counted:
+            if (refusal := limits.admit(head, verified)) is not None:
+                subject = "" if verified is None else verified.identity.subject
+                return refusal._replace(route=route.name, subject=subject)
+            held = limits if limits.holds else None
         lines = self.lines(head) if waited else b""
-        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines))
+        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, held))
 
     @staticmethod
     def lines(head: RequestHead) -> bytes:
@@ -286,7 +325,8 @@ class Gate:
         if encoded_slash and not route.options.allow_encoded_slash:
             return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
         log_path = path + masked(query) if self._log_query else path
-        way = Way(route, match.rule, rewritten(match, path) + query, log_path, match.params)
+        limits = self._limits(route, match.rule)
+        way = Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, limits)
         if len(raw) <= _MAX_KEPT_TARGET:
             if len(self._ways) >= _MAX_KEPT:
                 self._ways.clear()

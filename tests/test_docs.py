@@ -21,6 +21,7 @@ import yaml
 from click.testing import CliRunner
 
 from gateway.cli import cli
+from gateway.config.limits import RATE_NONE_PATTERN
 from gateway.config.schema import schema
 from gateway.config.users import UserConfig
 from gateway.config.values import DURATION_NONE_PATTERN, DURATION_PATTERN, SIZE_PATTERN
@@ -272,7 +273,12 @@ def _wanted_words(form: Mapping[str, Any]) -> list[str]:
             return ["list", *items]
         case "object":
             return ["mapping"]
-    patterns = {DURATION_PATTERN: "duration", DURATION_NONE_PATTERN: "duration or none", SIZE_PATTERN: "size"}
+    patterns = {
+        DURATION_PATTERN: "duration",
+        DURATION_NONE_PATTERN: "duration or none",
+        SIZE_PATTERN: "size",
+        RATE_NONE_PATTERN: "rate or none",
+    }
     return [patterns.get(form.get("pattern", ""), "")]
 
 

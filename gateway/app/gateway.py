@@ -24,6 +24,7 @@ from gateway.app.files import ADDRESS_FILE, master_secret, prepare
 from gateway.app.forwarding import PoolGauges, client_limits, engine
 from gateway.app.keys import Keys
 from gateway.app.lag import Lag
+from gateway.app.limiting import Limiting
 from gateway.app.model import Model, modelled
 from gateway.app.reloading import LOOK, Kept, Outcome, Reloaded, Reloads, Unchanged, Watch, as_answer, changes, reread
 from gateway.app.serving import Lasting, Serving, serving
@@ -161,6 +162,7 @@ class Gateway:
             clock=self.clock,
             store_clock=self.store_clock,
             sight=self.sight,
+            limiting=Limiting(self.clock.monotonic),
             secrets=self.secrets,
             ring=self.ring,
             hashes=self.pool,

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.app.forwarding import pools, snapshot
 from gateway.app.issuers import fetcher
+from gateway.app.limiting import Limiting, Limits
 from gateway.app.model import Model
 from gateway.app.probing import start_probes
 from gateway.app.sessions import Revoking, Sessions, sessions
@@ -57,6 +58,7 @@ class Lasting:
     store_clock: Clock
     """By which tokens are stamped, and so judged."""
     sight: Sight
+    limiting: Limiting
     secrets: Secrets
     ring: KeyRing
     hashes: HashPool
@@ -77,6 +79,7 @@ class Serving:
     model: Model
     sessions: Sessions
     failures: FailedTokens | None
+    limits: Limits
     doorkeeper: Doorkeeper
     pools: dict[str, Pool]
     probers: dict[str, Prober]
@@ -86,6 +89,7 @@ class Serving:
     async def begin(self, lasting: Lasting, before: "Serving | None") -> None:
         """Serve by this from now on. What *before* had and this has not goes when its requests are over."""
         lasting.engine.snapshot = self.snapshot
+        lasting.limiting.adopt(self.limits)
         lasting.engine.streams.lives = self.sessions.tokens.lives
         for name, one in self.fetchers.items():
             if before is None or before.fetchers.get(name) is not one:
@@ -135,6 +139,7 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
     failures = None if budget is None else FailedTokens(budget, budget / 6)
     if before is not None and before.model.config.server.limits.failed_tokens == budget:
         failures = before.failures  # who has spent his budget has not got a new one
+    limits = lasting.limiting.of(config)
     async with contextlib.AsyncExitStack() as exits:
         doorkeeper = Doorkeeper()
         exits.push_async_callback(doorkeeper.close)
@@ -147,13 +152,14 @@ async def serving(model: Model, lasting: Lasting, before: Serving | None = None)
             model=model,
             sessions=made,
             failures=failures,
+            limits=limits,
             doorkeeper=doorkeeper,
             pools=joined,
             probers=_probers(model, lasting, before, joined),
             fetchers=_fetchers(model, lasting, before),
             snapshot=snapshot(
                 config,
-                _gate(model, lasting, made, failures),
+                _gate(model, lasting, made, failures, limits),
                 model.routes,
                 joined,
                 clearing=clearing_lines(_cookies(model)),
@@ -213,7 +219,7 @@ def _application(
     )
 
 
-def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens | None) -> Gate:
+def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens | None, limits: Limits) -> Gate:
     return Gate(
         routes=model.routes,
         tokens=made.tokens,
@@ -227,6 +233,7 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         renewals=SilentRefresh(made.service, lasting.secrets, _cookies(model)),
         login_page=_login_page(model),
         shadowed=Shadows(lasting.sight, lasting.clock),
+        limits=limits,
     )
 
 

@@ -3,16 +3,18 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import rich_click as click
 
 from gateway.commands.deciding import ANONYMOUS, Asked, Deciding, Verdict
 from gateway.commands.option import CONFIG, guarded
+from gateway.config.limits import limits_of
 from gateway.config.load import load
 from gateway.config.users import file_users
 from gateway.errors import ConfigError
+from gateway.limits.limit import Limit
 from gateway.tokens.verify import Identity, Invalid
 
 
@@ -58,7 +60,7 @@ def explain_command(
         if output == "json":
             click.echo(json.dumps(members(verdict, title, asked), indent=2, ensure_ascii=False))
             return
-        for line in _lines(verdict, title, asked):
+        for line in _lines(verdict, title, asked, limits_of(config.limits)):
             click.echo(line)
 
     guarded(work)
@@ -102,11 +104,12 @@ def members(verdict: Verdict, who: str, asked: Asked) -> dict[str, object]:
             "upstream": match.route.upstream,
             "parameters": {key: value.decode("utf-8", "replace") for key, value in match.params.items()},
             "asks": match.rule.wanted,
+            "limits": list(match.rule.limits),
         },
     }
 
 
-def _lines(verdict: Verdict, who: str, asked: Asked) -> Iterator[str]:
+def _lines(verdict: Verdict, who: str, asked: Asked, limits: Mapping[str, Limit]) -> Iterator[str]:
     match, refusal = verdict.match, verdict.refusal
     yield f"{asked.method} {asked.target} at {asked.host} as {who}"
     if match is None:
@@ -117,6 +120,8 @@ def _lines(verdict: Verdict, who: str, asked: Asked) -> Iterator[str]:
         for key, value in match.params.items():
             yield f"         {key} is {value.decode('utf-8', 'replace')}"
         yield f"asks     {match.rule.wanted}"
+        for name in match.rule.limits:
+            yield f"limit    {name}: {limits[name]}"
     if verdict.identity is not None:
         one = verdict.identity
         held = (("roles", one.roles), ("permissions", one.permissions), ("scopes", one.scopes))

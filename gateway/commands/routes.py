@@ -30,27 +30,32 @@ def routes_command(path: Path, output: str, every: bool) -> None:
         if output == "json":
             click.echo(json.dumps([row._asdict() for row in rows], indent=2, ensure_ascii=False))
             return
-        cells = [[" ".join(row.methods), row.route, row.asks, row.upstream, row.place] for row in rows]
-        for line in columns(["METHODS", "ROUTE", "ASKS FOR", "UPSTREAM", "WRITTEN"], cells):
+        cells = [
+            [" ".join(row.methods), row.route, row.asks, " ".join(row.limits) or "none", row.upstream, row.place]
+            for row in rows
+        ]
+        for line in columns(["METHODS", "ROUTE", "ASKS FOR", "LIMITS", "UPSTREAM", "WRITTEN"], cells):
             click.echo(line)
 
     guarded(work)
 
 
 class Row(NamedTuple):
-    """A route, or those of its methods that ask for the same."""
+    """A route, or those of its methods that ask for the same and have the same limits."""
 
     methods: list[str]
     route: str
     name: str
     asks: str
+    limits: tuple[str, ...]
     upstream: str
     place: str
 
 
 def _rows(route: Route) -> Iterator[Row]:
-    by_asks: dict[str, list[str]] = {}
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for method, rule in route.rules.items():
-        by_asks.setdefault(rule.wanted, []).append(method.decode())
-    for asks, methods in by_asks.items():
-        yield Row(methods, f"{route.host or ''}{route.template}", route.name, asks, route.upstream, route.place)
+        alike.setdefault((rule.wanted, rule.limits), []).append(method.decode())
+    where = f"{route.host or ''}{route.template}"
+    for (asks, limits), methods in alike.items():
+        yield Row(methods, where, route.name, asks, limits, route.upstream, route.place)

@@ -11,6 +11,7 @@ from gateway.config.faults import meant
 from gateway.config.findings import Finding
 from gateway.config.issuers import findings as issuer_findings
 from gateway.config.keys import findings as key_findings
+from gateway.config.limit_checks import limit_findings
 from gateway.config.rule_checks import places, role_findings, rule_findings
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
@@ -26,6 +27,7 @@ def check(draft: Draft) -> None:
         _upstreams,
         role_findings,
         rule_findings,
+        limit_findings,
         _rewrites,
         _ties,
         _own_paths,

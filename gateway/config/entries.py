@@ -19,6 +19,7 @@ from pydantic import (
 
 from gateway.config.addresses import Network, origin
 from gateway.config.faults import Wrong
+from gateway.config.limits import LimitNames
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.upstreams import TimeoutsConfig
 from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, switch, text
@@ -142,6 +143,8 @@ class RuleConfig(ConditionsConfig):
     auth: Literal["required", "optional", "public"] = "required"
     shadow: ConditionsConfig | None = None
     """A candidate for the rule: what it would deny is logged and counted, and denied to nobody."""
+    limit: LimitNames = ()
+    """Names of the section `limits`; all of them hold. none: not even those of `defaults`."""
     body: Size = 1 << 20
     """The largest request body; absent: server.limits.body."""
     revocation: Literal["normal", "strict"] = "normal"

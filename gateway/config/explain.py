@@ -86,7 +86,8 @@ def _keys_at(annotation: Any, loc: Loc) -> set[str]:
         if not loc:
             return set(fields)
         field = fields.get(str(loc[0]))
-        return set() if field is None else _keys_at(field.annotation, loc[1:])
+        more = annotation.__annotations__.get("__pydantic_extra__")
+        return _keys_at(more if field is None else field.annotation, loc[1:])
     found: set[str] = set()
     for inner in _inner(annotation):
         found |= _keys_at(inner, loc)

@@ -36,6 +36,8 @@ def _leaves(value: Any, shown: Any, loc: Loc, *, default: bool) -> Iterator[Leaf
             is_default = default or name not in value.model_fields_set
             key = field.alias or name
             yield from _leaves(getattr(value, name), shown[key], (*loc, key), default=is_default)
+        for key, item in (value.model_extra or {}).items():
+            yield from _leaves(item, shown[key], (*loc, key), default=default)
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _leaves(item, shown[str(key)], (*loc, str(key)), default=default)

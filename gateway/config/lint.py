@@ -16,6 +16,7 @@ from gateway.config.models import Config
 from gateway.config.permissions import permission_findings
 from gateway.config.roles import held, holders
 from gateway.config.rules import opened_at
+from gateway.limits.limit import Kind as LimitKind
 from gateway.routing.template import Kind, Segment, parse
 from gateway.users.file import UserRecord
 
@@ -33,6 +34,7 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
         *_unreachable(config),
         *_ungranted(config, users),
         *permission_findings(config, users),
+        *_evadable(config),
         *_secrets(config),
     )
     return in_order(config.document.fault_at(one.loc, one.reason, one.hint, at_key=one.at_key) for one in found)
@@ -47,6 +49,7 @@ class _Rules:
         opened = opened_at(levels)
         self.auth = levels[opened].auth
         self._levels = levels if self.auth == "required" else levels[: opened + 1]
+        self.limits = next((level.limit for level in levels if "limit" in level.model_fields_set), ())
 
     def of(self, key: str) -> Any:
         for level in self._levels:
@@ -166,6 +169,27 @@ def _ungranted(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Find
                 told.update(names)
                 shown = " or ".join(f'"{name}"' for name in names)
                 yield Finding(rules.loc, f"nobody has the role {shown} that is asked for here", "give it to somebody")
+
+
+def _evadable(config: Config) -> Iterator[Finding]:
+    """Limits that hold nobody who does not want to be held, or everybody at once."""
+    kinds = {name: limit.by.kind for name, limit in config.limits.items()}
+    used: dict[str, Loc] = {}
+    for index in range(len(config.routes)):
+        for _method, rules in _rules(config, index):
+            names = rules.limits
+            used |= {name: ("limits", name, "by") for name in names}
+            if names and rules.auth == "public" and {kinds[name] for name in names} == {LimitKind.HEADER}:
+                reason = "whoever sends another value each time is held by no limit here"
+                yield Finding((*rules.loc, "limit"), reason, "name a limit by address beside it")
+                break
+    server = config.server
+    is_behind = config.effective.origin.startswith("https://") and not server.tls
+    if is_behind and not server.trusted_proxies:
+        for name, loc in used.items():
+            if kinds[name] is LimitKind.ADDRESS:
+                reason = "what does TLS in front of this gateway has one address, and all clients share its limit"
+                yield Finding(loc, reason, "write server.trusted_proxies")
 
 
 def _secrets(config: Config) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from gateway.config.entries import ConditionsConfig, DefaultsConfig, RouteConfig
 from gateway.config.expectations import ExpectationConfig
 from gateway.config.faults import Wrong
 from gateway.config.issuers import TrustedIssuerConfig
+from gateway.config.limits import LimitConfig, limit_name
 from gateway.config.model import ListOf, Model, paths_in
 from gateway.config.pages import Pages, PagesConfig
 from gateway.config.sections import LoginConfig, RoleConfig, ServerConfig, StoreConfig, TelemetryConfig, TokensConfig
@@ -53,6 +54,8 @@ class Config(Model):
     """Every role that is used anywhere."""
     rules: Mapping[Annotated[Text, AfterValidator(names.rule_name)], ConditionsConfig] = Field(default_factory=dict)
     """Rules with a name, for routes to share."""
+    limits: Mapping[Annotated[Text, AfterValidator(limit_name)], LimitConfig] = Field(default_factory=dict)
+    """Limits with a name: how many requests somebody may make, and how many at once."""
     upstreams: Mapping[Annotated[Text, AfterValidator(names.upstream_name)], UpstreamEntry] = Field(
         default_factory=dict
     )

@@ -44,6 +44,7 @@ class Rules:
         nearest = levels[0].written
         body = nearest.body if method and isinstance(nearest, RuleConfig) and _says(nearest, "body") else None
         strict = _nearest(levels, "revocation") == "strict"
+        limits = tuple(_nearest(levels, "limit"))
         allowed = self._addresses(levels)
         candidate = _nearest(levels, "shadow")
         shadow_loc = self._loc(levels, "shadow")
@@ -56,7 +57,7 @@ class Rules:
             shadow = self._of(with_candidate, access)
             shadow = replace(shadow, addresses=self._addresses(with_candidate))
             shadow = replace(shadow, wanted=wanted(shadow))
-        made = replace(made, body_limit=body, strict=strict, addresses=allowed, shadow=shadow)
+        made = replace(made, body_limit=body, strict=strict, addresses=allowed, shadow=shadow, limits=limits)
         return replace(made, wanted=wanted(made))
 
     def conditions(self, written: ConditionsConfig, loc: Loc) -> tuple[Condition, ...]:

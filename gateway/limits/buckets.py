@@ -23,8 +23,11 @@ class Buckets:
 
     __slots__ = ("_entries", "_full_at", "_interval", "_slack", "_span")
 
-    def __init__(self, rate: float, burst: int, *, entries: int = 50_000) -> None:
+    def __init__(self, rate: float, burst: int, *, entries: int = 50_000, debt: float = 0.0) -> None:
         """Refill *rate* tokens a second up to *burst*; 50,000 entries take about 10 MiB.
+
+        A bucket may be told of tokens that others have taken (`owe`): up to *debt* seconds of refilling more than it
+        holds are remembered.
 
         Raises:
             ValueError: nothing could ever pass.
@@ -35,7 +38,7 @@ class Buckets:
             )
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
-        self._span = burst / rate
+        self._span = burst / rate + debt
         self._entries = entries
         self._full_at: OrderedDict[str | bytes, float] = OrderedDict()
 
@@ -70,6 +73,11 @@ class Buckets:
             return 0.0
         wait = min(full_at - now, self._span) - self._slack
         return wait if wait > _ROUNDING else 0.0
+
+    def left(self, key: str | bytes, now: float) -> tuple[int, float]:
+        """Return how many tokens *key* could take at *now*, and the seconds until its bucket is full."""
+        full_in = max(0.0, self._full_at.get(key, now) - now)
+        return max(0, int((self._slack - full_in + _ROUNDING) // self._interval) + 1), full_in
 
     def _forget(self, now: float) -> None:
         """Drop the longest unused entries: two that are full, so that the table shrinks, and one if it is too large."""

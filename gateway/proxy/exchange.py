@@ -182,7 +182,7 @@ class Exchange:
 
     def _request_head(self, up: "Upstream") -> bytes:
         plan, method, fields, target, verified = self.plan, self.method, self.fields, up.target, self.verified
-        _, _, path, _, _, cookie, shake, _ = self.permit
+        _, _, path, _, _, cookie, shake, _, _ = self.permit
         extra = b""
         if target.builtin:
             # The built-in application alone sees credentials; facts reach it beside the connection, not in headers.
@@ -343,7 +343,7 @@ class Exchange:
         if shake is None or head.upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != [shake.accept]:
             return False
         engine = self._engine
-        verdict = engine.snapshot.gate.admit(self.head, waited=True, confirmed=True)
+        verdict = engine.snapshot.gate.admit(self.head, waited=True, confirmed=True, counted=True)
         if isinstance(verdict, Refusal):
             self.fail(verdict)  # the session has ended since: nobody would close its tunnel any more
             return True
@@ -635,3 +635,18 @@ class CarryingExchange(Exchange):
 
     def _carrying(self, head: AnswerHead) -> AnswerHead:
         return head._replace(rendered=carrying(head.rendered, self.permit.lines))
+
+
+class HeldExchange(CarryingExchange):
+    """An exchange that is counted as long as it is under way."""
+
+    __slots__ = ()
+
+    def _carrying(self, head: AnswerHead) -> AnswerHead:
+        return super()._carrying(head) if self.permit.lines else head
+
+    def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
+        limits = self.permit.limits
+        assert limits is not None
+        limits.release(self.head, self.verified)
+        super()._finish(reason, code=code, subject=subject, cut=cut, gone=gone)

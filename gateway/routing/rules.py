@@ -65,6 +65,8 @@ class Rule:
     """Bytes; None leaves the route's own limit."""
     strict: bool = False
     """Refuse rather than let a token pass whose revocation may not have arrived here."""
+    limits: tuple[str, ...] = ()
+    """Names of the limits that requests count against."""
     wanted: str = ""
     """`wanted(rule)` in the words of the file, for the log."""
     conditions: tuple[Condition, ...] = field(init=False, repr=False)

@@ -9,7 +9,7 @@ is not asked for again until the next turn is gone. A hit in the young generatio
 """
 
 from collections.abc import Callable
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.verify import Identity, Invalid
@@ -48,7 +48,7 @@ class Judge(Protocol):
 class Verified:
     """A verified token: who it speaks for, and the header lines that say so to the upstream."""
 
-    __slots__ = ("epoch", "expires", "generation", "head", "identity", "passes")
+    __slots__ = ("epoch", "expires", "generation", "head", "identity", "limits", "passes")
 
     def __init__(self, identity: Identity, head: bytes, epoch: int, expires: float, generation: int) -> None:
         self.identity = identity
@@ -61,6 +61,8 @@ class Verified:
         """The generation of the key ring that verified it."""
         self.passes: object = None
         """The last rule that its owner passed: neither ever changes, so neither does that."""
+        self.limits: dict[str, Any] | None = None
+        """What limits have read of it, by their names."""
 
 
 class VerifiedTokens:

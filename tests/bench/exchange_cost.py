@@ -22,6 +22,10 @@ from gateway.clock import SystemClock
 from gateway.errors import Refusal
 from gateway.gate import Answered, Gate, Pending, Permit
 from gateway.head import RequestHead
+from gateway.limits.buckets import Buckets
+from gateway.limits.counter import Counter, Owner
+from gateway.limits.limit import Allowance, By, Kind, Limit, Rate
+from gateway.limits.routes import RouteLimits
 from gateway.proxy.balancer import RoundRobin
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.engine import Engine, Limits, Snapshot, plans
@@ -67,6 +71,7 @@ class Parts:
     revocation: bool = True
     role: bool = True
     remembered_paths: bool = True
+    limits: tuple[Limit, ...] = ()
 
 
 class _Transport:
@@ -108,6 +113,10 @@ class _Unrevoked:
         return token in self._kept
 
 
+def _subject(owner: Owner, _path: tuple[str, ...]) -> str:
+    return owner.subject
+
+
 def _nobody(_issuer: str, _tenant: str | None, _subject: str) -> str:
     return ""
 
@@ -116,10 +125,10 @@ class _Forgetful(Gate):
     """Reads and matches every target anew."""
 
     def admit(
-        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False
+        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False, counted: bool = False
     ) -> Permit | Refusal | Pending | Answered:
         self._ways.clear()
-        return super().admit(head, waited=waited, confirmed=confirmed)
+        return super().admit(head, waited=waited, confirmed=confirmed, counted=counted)
 
 
 @contextmanager
@@ -144,7 +153,8 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
         hosts=HostForms(normal_host),
         fault=_raise,
     )
-    rule = Rule(roles=frozenset({"user"}) if parts.role else frozenset())
+    names = tuple(limit.name for limit in parts.limits)
+    rule = Rule(roles=frozenset({"user"}) if parts.role else frozenset(), limits=names)
     if not parts.authentication:
         rule = Rule(access=Access.PUBLIC)
     routes = [
@@ -161,6 +171,11 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
         for index, (name, template) in enumerate((("public", "/public/**"), ("orders", "/orders/**"), ("api", "/**")))
     ]
     table = RouteTable(routes)
+    counters = [
+        Counter(limit, _subject, lambda one: one.rate and Buckets(one.rate.requests, one.burst), {})
+        for limit in parts.limits
+    ]
+    route_limits = RouteLimits("api", counters, clock.monotonic)
     gate = (Gate if parts.remembered_paths else _Forgetful)(
         routes=table,
         tokens=cache if parts.revocation else _Unrevoked(cache, NOW),
@@ -168,6 +183,7 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
         wall=repeat(NOW + 1.0).__next__,  # in C, as the machine's clock
         secrets=Secrets(bytes(range(48))),
         own_origins=frozenset(),
+        limits=lambda route, rule: route_limits if rule.limits else None,
     )
     target = Target(name="app:80", host=b"app:80", connect=None)  # type: ignore[arg-type]  # it has a connection
     pool = Pool(engine, "app", [target], RoundRobin(), PoolLimits())
@@ -219,8 +235,17 @@ WITHOUT = {
     "rule: a role": Parts(role=False),
     "authentication: token, its cache, revocation, rule, identity headers": Parts(authentication=False),
 }
-AGAIN = {"routing: each target read and matched as if it were new": Parts(remembered_paths=False)}
-"""What usually is remembered, and here is not."""
+PLENTY = Allowance(Rate(10_000_000, 1), 1_000_000)
+BY_ADDRESS = Limit("ip", By(Kind.ADDRESS), PLENTY)
+BY_CLAIM = Limit("user", By(Kind.CLAIM, "sub"), PLENTY)
+UNDER_WAY = Limit("user", By(Kind.CLAIM, "sub"), Allowance(inflight=10))
+MORE = {
+    "routing: each target read and matched as if it were new": Parts(remembered_paths=False),
+    "a rate limit by address": Parts(limits=(BY_ADDRESS,)),
+    "a rate limit by claim": Parts(limits=(BY_CLAIM,)),
+    "a limit of requests in flight by claim": Parts(limits=(UNDER_WAY,)),
+}
+"""What comes on top: what usually is remembered and here is not, and what a route may have."""
 
 
 def measure(configurations: Sequence[Parts], rounds: int = ROUNDS, least: float = LEAST) -> list[float]:
@@ -253,16 +278,14 @@ def _cost(difference: float) -> str:
 
 def table(rounds: int = ROUNDS, least: float = LEAST) -> str:
     """Return the whole table."""
-    everything, *others = measure([ALL, *WITHOUT.values(), *AGAIN.values()], rounds, least)
+    everything, *others = measure([ALL, *WITHOUT.values(), *MORE.values()], rounds, least)
     lines = ["| what | µs / request | costs, µs |", "|---|--:|--:|", f"| everything on | {everything:.1f} | |"]
-    without, again = others[: len(WITHOUT)], others[len(WITHOUT) :]
+    without, more = others[: len(WITHOUT)], others[len(WITHOUT) :]
     lines += [
         f"| without {name} | {one:.1f} | {_cost(everything - one)} |"
         for name, one in zip(WITHOUT, without, strict=True)
     ]
-    lines += [
-        f"| with {name} | {one:.1f} | {_cost(one - everything)} |" for name, one in zip(AGAIN, again, strict=True)
-    ]
+    lines += [f"| with {name} | {one:.1f} | {_cost(one - everything)} |" for name, one in zip(MORE, more, strict=True)]
     return "\n".join(lines)
 
 

@@ -87,5 +87,5 @@ def test_a_table_is_what_its_program_prints_and_says_why_when_there_is_none() ->
 
 def test_every_feature_has_a_row_and_every_request_is_answered() -> None:
     rows = exchange_cost.table(rounds=1, least=0.001).splitlines()
-    assert len(rows) == 3 + len(exchange_cost.WITHOUT) + len(exchange_cost.AGAIN)
+    assert len(rows) == 3 + len(exchange_cost.WITHOUT) + len(exchange_cost.MORE)
     assert len({row.count("|") for row in rows}) == 1

@@ -43,7 +43,7 @@ def test_the_gateway_file_of_the_repository_protects_what_it_says() -> None:
     assert rule(routes, "/admin/x").roles == {"admin"}
     assert rule(routes, "/admin/x").wanted == "role admin"
     assert met(routes, "/auth/login", "POST").route.upstream == "builtin"
-    assert met(routes, "/api/x").route.place == "gateway.yaml:59"
+    assert met(routes, "/api/x").route.place == "gateway.yaml:64"
 
 
 def test_a_route_is_protected_unless_it_says_otherwise(tmp_path: Path) -> None:

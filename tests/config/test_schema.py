@@ -16,7 +16,7 @@ def test_the_committed_schema_is_up_to_date() -> None:
 def test_the_schema_refuses_unknown_keys_everywhere() -> None:
     made = json.loads(schema())
     for name, model in [("gateway.yaml", made), *made["$defs"].items()]:
-        if "properties" in model:
+        if "properties" in model and name != "PlansConfig":  # whose keys are names of one's own
             assert model["additionalProperties"] is False, name
 
 

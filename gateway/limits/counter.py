@@ -1,0 +1,154 @@
+"""One limit at work: who has taken how much of it, and who has how many requests under way.
+
+Decided in this process's memory alone. Whose request it is, is a key: the client's address, a header's value, the
+route's name, or the value of a claim together with who issued it. A token without the claim counts as its owner, and a
+request without what it would be counted by counts as its address, so that nobody goes uncounted for leaving it out.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from gateway.errors import Refusal, refuse
+from gateway.head import RequestHead
+from gateway.limits.buckets import Buckets
+from gateway.limits.failures import network
+from gateway.limits.limit import Allowance, Kind, Limit
+from gateway.paths import Path, steps
+
+Key = str | bytes
+
+MAX_KEY = 64
+"""Characters of a key that is kept as it is; of a longer one, which a client may have chosen, a digest is."""
+
+
+class Owner(Protocol):
+    """Whose token it is."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def issuer(self) -> str: ...
+
+
+class Token(Protocol):
+    """A verified token, with room for what limits have once read of it."""
+
+    limits: "dict[str, Share] | None"
+
+    @property
+    def identity(self) -> Owner: ...
+
+
+Stated = Callable[[Owner, Path], object]
+"""Returns the claim of a token that a path leads to; None when there is none."""
+
+
+class Share(NamedTuple):
+    """What one request counts against."""
+
+    counter: "Counter"
+    key: Key
+    buckets: Buckets | None
+    """None where the rate is unlimited."""
+    most: int | None
+    """How many may be under way."""
+
+
+_new = tuple.__new__
+"""Makes a named tuple at a third of the price of calling its class."""
+
+
+class Counter:
+    """One limit's buckets and counts; for one thread."""
+
+    __slots__ = ("_path", "_plans", "_stated", "_usual", "inflight", "limit", "name")
+
+    def __init__(
+        self, limit: Limit, stated: Stated, make: Callable[[Allowance], Buckets | None], inflight: dict[Key, int]
+    ) -> None:
+        """*stated* reads claims, *make* makes the buckets of a plan; *inflight* is what is under way already."""
+        self.limit = limit
+        self.name = limit.name
+        self.inflight = inflight
+        """How many requests are under way, by key; whoever has none is not in it."""
+        self._stated = stated
+        self._path = steps(limit.by.name) if limit.by.kind is Kind.CLAIM else ()
+        self._usual = (make(limit.allowed), limit.allowed.inflight)
+        self._plans: Mapping[str, tuple[Buckets | None, int | None]] = {
+            plan: (make(allowed), allowed.inflight) for plan, allowed in limit.plans.items()
+        }
+
+    def share(self, head: RequestHead, token: Token | None, route: str) -> Share:
+        """Return what a request by the owner of *token*, if there is one, counts against."""
+        kind = self.limit.by.kind
+        if kind is Kind.CLAIM and token is not None:
+            return self._of_token(token)
+        key: Key
+        if kind is Kind.ROUTE:
+            key = route
+        elif kind is Kind.HEADER and (value := head.fields.field(self.limit.by.name.encode())) is not None:
+            key = short(value.decode("latin-1"))
+        else:
+            # Behind a character that no claim and no header begins with.
+            key = _address(head.peer.address)
+            if kind is not Kind.ADDRESS:
+                key = b"\0" + key if isinstance(key, bytes) else "\0" + key
+        buckets, most = self._usual
+        made: Share = _new(Share, (self, key, buckets, most))
+        return made
+
+    def _of_token(self, token: Token) -> Share:
+        """As `share`; what is in a token never changes, so it is read once."""
+        known = token.limits
+        if known is None:
+            known = token.limits = {}
+        found = known.get(self.name)
+        if found is not None and found.counter is self:
+            return found
+        owner = token.identity
+        value = text_of(self._stated(owner, self._path))
+        own = f"{owner.issuer}\n{'' if value is None else 'c'}\n{owner.subject if value is None else value}"
+        plan = text_of(self._stated(owner, self.limit.plan)) if self.limit.plan else None
+        buckets, most = self._usual if plan is None else self._plans.get(plan, self._usual)
+        made = known[self.name] = Share(self, short(own), buckets, most)
+        return made
+
+
+def refused(share: Share, wait: float) -> Refusal:
+    """Return the refusal of a request that has to wait so many seconds."""
+    return refuse("rate_limited", share.counter.name, retry_after=max(1, ceil(wait)))
+
+
+def crowded(share: Share) -> Refusal:
+    """Return the refusal of a request whose owner has too many under way."""
+    return refuse("rate_limited", f"{share.counter.name} in flight", retry_after=1)
+
+
+def text_of(value: object) -> str | None:
+    """Return a claim as a key can hold it; None for what says nothing."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, int | float):
+        return str(value)
+    return "\n".join(sorted(str(item) for item in value)) or None if isinstance(value, list | tuple) else None
+
+
+def short(text: str) -> Key:
+    """Return *text*, or a digest of a long one: no two keys meet, and none takes much room."""
+    if len(text) <= MAX_KEY:
+        return text
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> Key:
+    return network(address)
+
+
+def _address(address: str) -> Key:
+    return _network(address) if ":" in address else address
