@@ -13,9 +13,9 @@ from gateway.commands.option import CONFIG, ById, guarded
 from gateway.commands.shared import House, house
 from gateway.errors import ConfigError
 from gateway.tokens.explain import span, when
-from gateway.tokens.kept import Kept, expelled, fitted, made, promoted, withdrawn
+from gateway.tokens.kept import Kept, expelled, fitted, made, oldest_next, promoted, withdrawn
 from gateway.tokens.keys import SigningKey, VerifyingKey
-from gateway.tokens.rotation import oldest_next, published_at
+from gateway.tokens.rotation import published_at
 
 
 @click.group()
@@ -159,7 +159,9 @@ def _row(one: Kept, found: House, now: float) -> dict[str, str]:
             note = "published, can sign" if now >= ready else f"published, can sign {when(ready, now)}"
         case "current":
             note = f"signs since {when(one.since, now)}"
-            if schedule.rotate is not None:
+            if one.alg != schedule.alg:
+                note += f"; until a key for {schedule.alg} has been published for long enough"
+            elif schedule.rotate is not None:
                 turn = one.since + schedule.rotate
                 note += f"; the next one signs {when(turn, now)}" if turn > now else "; its turn is due"
     return {"kid": one.kid, "alg": one.alg, "state": one.state, "note": note}

@@ -63,3 +63,8 @@ SCHEMES = _schemes()
 
 NAMES = frozenset(SCHEMES)
 """Exact spelling only: `hs256` is not an algorithm (RFC 7515 section 4.1.1)."""
+
+
+def is_symmetric(alg: str) -> bool:
+    """Whether keys of *alg* are secrets, of which nothing is ever published."""
+    return alg in SCHEMES and SCHEMES[alg].family is Family.SYMMETRIC

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from gateway.errors import ConfigError
+from gateway.tokens.algorithms import is_symmetric
 from gateway.tokens.ring import KeyRing
 from gateway.tokens.sealing import Seal, is_sealed
 from gateway.tokens.signing import STATES, SigningKey, State, VerifyingKey, generate_key, load_key
@@ -78,23 +79,36 @@ def made(alg: str, state: State, now: float, seal: Seal | None = None) -> Kept:
 
 
 def is_fit(kept: KeptKeys, alg: str, seal: Seal | None) -> bool:
-    """Whether *kept* can be used as it is: its current key is for *alg*, and what has to be sealed is."""
-    return has_current(kept, alg) and resealed(kept, seal) == kept
+    """Whether *kept* can be used where *alg* is asked for: something signs, and what has to be sealed is.
+
+    What signs may be for another algorithm for now: `rotation.plan` turns to *alg* when everybody knows the new key.
+    """
+    return _can_turn(kept, alg) and resealed(kept, seal) == kept
 
 
 def fitted(kept: KeptKeys, alg: str, now: float, seal: Seal | None = None) -> KeptKeys:
     """Return *kept* as `is_fit` asks for it; nothing at all becomes one key."""
-    return resealed(kept if has_current(kept, alg) else turned_to(kept, alg, now, seal), seal)
+    return resealed(kept if _can_turn(kept, alg) else turned_to(kept, alg, now, seal), seal)
 
 
-def has_current(kept: KeptKeys, alg: str) -> bool:
-    return any(one.state == "current" and one.alg == alg for one in kept)
+def current_of(kept: KeptKeys) -> Kept | None:
+    """Return the key that signs; None for a set without one."""
+    return next((one for one in kept if one.state == "current"), None)
+
+
+def _can_turn(kept: KeptKeys, alg: str) -> bool:
+    """Whether a key for *alg* could be published beside the one that signs: secrets and public keys exclude each other.
+
+    Between those two kinds there is nobody to prepare: of secrets nothing is published, so nobody else verifies.
+    """
+    current = current_of(kept)
+    return current is not None and is_symmetric(current.alg) is is_symmetric(alg)
 
 
 def turned_to(kept: KeptKeys, alg: str, now: float, seal: Seal | None = None) -> KeptKeys:
     """Return *kept* with a current key for *alg*; what was in force for another algorithm is retired."""
     second = int(now)
-    waiting = next((one for one in kept if one.state == "next" and one.alg == alg), None)
+    waiting = oldest_next(kept, alg)
     turned = [
         replace(one, state="retired", since=second)
         if one.state == "current" or (one.state == "next" and one.alg != alg)
@@ -109,12 +123,17 @@ def turned_to(kept: KeptKeys, alg: str, now: float, seal: Seal | None = None) ->
 def promoted(kept: KeptKeys, kid: str, now: float) -> KeptKeys:
     """Return *kept* with the next key *kid* as current; the one before it is retired and goes on verifying.
 
+    Next keys for other algorithms retire with it: what they were published for is not wanted any more.
+
     Raises:
         ConfigError: there is no such next key.
     """
-    if not any(one.kid == kid and one.state == "next" for one in kept):
+    first = next((one for one in kept if one.kid == kid and one.state == "next"), None)
+    if first is None:
         raise ConfigError(f"there is no key {kid!r} with state next; stage one first")
-    states: dict[str, State] = {one.kid: "retired" for one in kept if one.state == "current"}
+    states: dict[str, State] = {
+        one.kid: "retired" for one in kept if one.state == "current" or (one.state == "next" and one.alg != first.alg)
+    }
     states[kid] = "current"
     return tuple(replace(one, state=states[one.kid], since=int(now)) if one.kid in states else one for one in kept)
 
@@ -142,10 +161,16 @@ def withdrawn(kept: KeptKeys, kid: str, now: float) -> KeptKeys:
     return tuple(replace(one, state="retired", since=int(now)) if one.kid == kid else one for one in kept)
 
 
+def oldest_next(kept: KeptKeys, alg: str | None = None) -> Kept | None:
+    """Return the next key that was published first, of those for *alg* when that is given; None without any."""
+    waiting = [one for one in kept if one.state == "next" and alg in (None, one.alg)]
+    return min(waiting, key=lambda one: (one.created, one.kid), default=None)
+
+
 def compromised(kept: KeptKeys, kid: str, now: float, seal: Seal | None = None) -> KeptKeys:
     """Return *kept* without *kid*, whatever its state; when it was the signing one, another signs at once.
 
-    That other key is the oldest next one, which others have fetched already, or else a new one.
+    That other key is the oldest next one, whatever its algorithm, as others have fetched it already; or else a new one.
 
     Raises:
         ConfigError: there is no such key.
@@ -154,7 +179,10 @@ def compromised(kept: KeptKeys, kid: str, now: float, seal: Seal | None = None) 
     if bad is None:
         raise ConfigError(f"there is no key {kid!r}")
     left = tuple(one for one in kept if one.kid != kid)
-    return turned_to(left, bad.alg, now, seal) if bad.state == "current" else left
+    if bad.state != "current":
+        return left
+    waiting = oldest_next(left)
+    return turned_to(left, bad.alg, now, seal) if waiting is None else promoted(left, waiting.kid, now)
 
 
 def expelled(kept: KeptKeys, kid: str, now: float, seal: Seal | None = None) -> KeptKeys:

@@ -37,11 +37,12 @@ class Keystore:
     def __init__(
         self, directory: Path, alg: str, now: float, *, schedule: Schedule | None = None, seal: Seal | None = None
     ) -> None:
-        """Open *directory*, whose current key is to be one for *alg*.
+        """Open *directory*, where keys for *alg* are wanted.
 
-        An empty directory gets a key. When the current key is for another algorithm, a next key for *alg* becomes
-        current, or a new one; the old ones go on verifying as retired. Needs no right to write when there is nothing
-        to change. With *seal*, keys rest sealed; those that lie open are sealed now.
+        An empty directory gets a key. When the current key is for another algorithm it signs on until *schedule* has
+        published one for *alg* for long enough; only between secrets and public keys a new one signs at once, and the
+        old ones go on verifying as retired. Needs no right to write when there is nothing to change. With *seal*, keys
+        rest sealed; those that lie open are sealed now.
 
         Raises:
             ConfigError: the directory or the file cannot be used; a file that cannot be read is never overwritten.
@@ -117,7 +118,7 @@ class Keystore:
 
 
 def keyring_in(directory: Path, alg: str, now: float, seal: Seal | None = None) -> KeyRing:
-    """Return the ring kept in *directory*, whose current key is one for *alg*; see `Keystore`."""
+    """Return the ring kept in *directory*, where keys for *alg* are wanted; see `Keystore`."""
     return Keystore(directory, alg, now, seal=seal).ring
 
 

@@ -5,6 +5,9 @@
     retired    verifies, for `keep`, which is longer than the last token it signed can live
     gone
 
+When another algorithm is asked for than that of the current key, its first key goes the same way, without waiting for
+the turn: published at once, and signing when everyone can know it.
+
 Times are those of the kept set itself, so that replicas which share the set come to the same plan, and none invents a
 key of its own. A clock that was set back delays a step; one that was set forward brings it on, but a key is never
 promoted before it was published for long enough.
@@ -13,7 +16,8 @@ promoted before it was published for long enough.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.tokens.kept import Kept, KeptKeys, forgotten, made, promoted
+from gateway.tokens.algorithms import is_symmetric
+from gateway.tokens.kept import Kept, KeptKeys, current_of, forgotten, made, oldest_next, promoted
 from gateway.tokens.sealing import Seal
 
 PUBLISH_MARGIN = 60
@@ -56,10 +60,10 @@ Step = Stage | Promote | Forget
 def plan(kept: KeptKeys, now: float, schedule: Schedule) -> tuple[Step, ...]:
     """Return what is due at *now*; nothing for a set without a current key, which is not for a timer to mend."""
     steps: list[Step] = [Forget(one.kid) for one in kept if one.state == "retired" and now >= one.since + schedule.keep]
-    current = next((one for one in kept if one.state == "current"), None)
-    if current is None or schedule.rotate is None:
+    current = current_of(kept)
+    turn = None if current is None else turn_of(current, schedule)
+    if turn is None:
         return tuple(steps)
-    turn = current.since + schedule.rotate
     waiting = oldest_next(kept, schedule.alg)
     if waiting is None:
         if now >= turn - schedule.publish_ahead:
@@ -82,10 +86,12 @@ def applied(kept: KeptKeys, steps: tuple[Step, ...], now: float, seal: Seal | No
     return kept
 
 
-def oldest_next(kept: KeptKeys, alg: str) -> Kept | None:
-    """Return the next key that was published first; None when there is none for *alg*."""
-    waiting = [one for one in kept if one.state == "next" and one.alg == alg]
-    return min(waiting, key=lambda one: (one.created, one.kid), default=None)
+def turn_of(current: Kept, schedule: Schedule) -> float | None:
+    """Return the time from which *current* has signed for long enough; None when it is to sign on."""
+    if current.alg == schedule.alg:
+        return None if schedule.rotate is None else current.since + schedule.rotate
+    # A secret and a public key are never published beside each other; `kept.fitted` changes between them, at a start.
+    return None if is_symmetric(current.alg) is not is_symmetric(schedule.alg) else current.since
 
 
 def published_at(waiting: Kept, schedule: Schedule) -> float:

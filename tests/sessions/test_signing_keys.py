@@ -94,14 +94,33 @@ async def test_tokens_that_live_longer_after_a_reload_keep_their_key_longer(stor
     assert len(keys.kept) == 1
 
 
-async def test_another_algorithm_gets_a_key_and_the_old_one_still_verifies_everywhere(store: SessionStore) -> None:
+async def test_another_algorithm_is_published_ahead_and_then_signs_everywhere(store: SessionStore) -> None:
     (one, one_ring), (other, other_ring) = member(store), member(store, "EdDSA")
     await one.look(NOW)
     token = issued(one_ring)
-    await other.look(NOW)
-    await one.look(NOW)
-    assert one_ring.signing().alg == other_ring.signing().alg == "EdDSA"
+    for now in (NOW + 10, NOW + 11, NOW + 10 + 3599):
+        await other.look(now)
+        await one.look(now)
+        assert [ring.signing().alg for ring in (one_ring, other_ring)] == [ALG, ALG]
+        assert {key["alg"] for key in one_ring.jwks()["keys"]} == {ALG, "EdDSA"}
+    one.renew(replace(SCHEDULE, alg="EdDSA"))  # by now everybody is asked for it
+    await other.look(NOW + 10 + 3600)
+    assert other_ring.signing().alg == "EdDSA"
+    early = issued(other_ring)
+    assert isinstance(verifier(one_ring).verify(early, NOW), Identity)  # also where nobody has looked yet
+    await one.look(NOW + 10 + 3600)
+    assert one_ring.signing().kid == other_ring.signing().kid
     assert isinstance(verifier(other_ring).verify(token, NOW), Identity)
+
+
+async def test_a_secret_in_place_of_public_keys_signs_at_once(store: SessionStore) -> None:
+    (one, _), (other, other_ring) = member(store), member(store, "HS256")
+    await one.look(NOW)
+    await other.look(NOW)
+    assert [(key.alg, key.state) for key in other_ring.keys] == [("HS256", "current"), (ALG, "retired")]
+    assert await one.look(NOW)
+    assert await one.look(NOW + 60 * DAY)  # the retired key goes; the other gateway's wish is left to its next start
+    assert [(key.alg, key.state) for key in one.kept] == [("HS256", "current")]
 
 
 async def test_a_compromised_key_is_expelled_by_all_and_replaced_once(store: SessionStore) -> None:

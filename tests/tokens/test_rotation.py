@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.tokens import keystore
 from gateway.tokens.cache import Verified, VerifiedTokens
 from gateway.tokens.kept import Kept, KeptKeys
 from gateway.tokens.keys import Keystore, Schedule, Seal, kept_in
-from gateway.tokens.rotation import Forget, Promote, Stage, Step, plan
+from gateway.tokens.rotation import PUBLISH_MARGIN, Forget, Promote, Stage, Step, plan
 from gateway.tokens.subject import Subject
 from gateway.tokens.verify import Identity, Invalid
 
@@ -32,6 +33,7 @@ def kept(kid: str, state: str, since: float = NOW, created: float | None = None,
 
 
 CURRENT = kept("a", "current")
+OTHER = kept("a", "current", alg="RS256")
 TURN = NOW + 30 * DAY
 
 
@@ -52,6 +54,11 @@ TURN = NOW + 30 * DAY
             id="of two the one published first",
         ),
         pytest.param((CURRENT, kept("b", "next", alg="RS256")), TURN, (Stage(ALG),), id="one for another algorithm"),
+        pytest.param((OTHER,), NOW, (Stage(ALG),), id="another algorithm is asked for, and published at once"),
+        pytest.param((OTHER, kept("b", "next", NOW + 9)), NOW + 3608, (), id="it waits until everybody knows it"),
+        pytest.param((OTHER, kept("b", "next", NOW + 9)), NOW + 3609, (Promote("b"),), id="and signs then"),
+        pytest.param((OTHER, kept("c", "next", alg="RS256")), NOW, (Stage(ALG),), id="whatever waits for the old one"),
+        pytest.param((kept("h", "current", alg="HS256"),), TURN, (), id="never a public key beside a secret"),
         pytest.param((CURRENT, kept("o", "retired")), NOW + SCHEDULE.keep - 1, (), id="its last token may live"),
         pytest.param((CURRENT, kept("o", "retired")), NOW + SCHEDULE.keep, (Forget("o"),), id="its last token is dead"),
         pytest.param((CURRENT,), NOW - 365 * DAY, (), id="a clock set back turns nothing"),
@@ -65,6 +72,12 @@ def test_what_is_due(keys: KeptKeys, now: float, steps: tuple[Step, ...]) -> Non
 def test_without_rotation_retired_keys_still_go() -> None:
     still = Schedule(ALG, None, 3600, SCHEDULE.keep)
     assert plan((CURRENT, kept("o", "retired")), TURN * 2, still) == (Forget("o"),)
+
+
+def test_without_rotation_another_algorithm_is_turned_to_all_the_same() -> None:
+    still = Schedule(ALG, None, 3600, SCHEDULE.keep)
+    assert plan((OTHER,), NOW, still) == (Stage(ALG),)
+    assert plan((OTHER, kept("b", "next", NOW)), NOW + 3600, still) == (Promote("b"),)
 
 
 class House:
@@ -107,15 +120,70 @@ def test_two_gateways_turn_their_keys_and_refuse_no_valid_token(tmp_path: Path) 
     assert house.gateways[0].ring.signing().kid == house.gateways[1].ring.signing().kid
 
 
+def test_two_gateways_turn_to_another_algorithm_and_nobody_meets_a_key_that_was_not_published(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    # A service behind them caches the published keys as long as it may, and the other gateway starts an hour later.
+    cached: set[str] = set()
+    fetched, max_age = NOW - 3600.0, SCHEDULE.publish_ahead - PUBLISH_MARGIN
+    wanted = replace(SCHEDULE, alg="EdDSA")
+    house.gateways[0] = Keystore(tmp_path, "EdDSA", NOW, schedule=wanted)
+    house.caches[0] = VerifiedTokens(
+        verifier(house.gateways[0].ring), Never(), lambda identity: b"", house.gateways[0].ring
+    )
+    assert house.gateways[0].ring.signing().alg == ALG
+    alive: list[tuple[float, bytes]] = []
+    signed_with: list[str] = []
+    now = float(NOW)
+    while now < NOW + 2 * 3600:
+        for one in house.gateways:
+            one.refresh(now)
+        if now - NOW >= 3000:
+            house.gateways[1].renew(wanted)
+        if now >= fetched + max_age:
+            cached, fetched = {key["kid"] for key in house.gateways[0].ring.jwks()["keys"]}, now
+        alive += [(now, house.token(by, now)) for by in (0, 1)]
+        alive = [(born, token) for born, token in alive if now < born + TTL]
+        for _, token in alive:
+            assert house.accepted(token, now) == [True, True]
+        signer = house.gateways[0].ring.signing()
+        assert signer.kid in cached
+        if signer.alg not in signed_with[-1:]:
+            signed_with.append(signer.alg)
+        now += 60
+    assert signed_with == [ALG, "EdDSA"]
+    assert [(key.alg, key.state) for key in house.gateways[1].ring.keys] == [("EdDSA", "current")]
+
+
+def test_a_published_key_of_the_other_algorithm_takes_over_from_a_compromised_one(tmp_path: Path) -> None:
+    store = Keystore(tmp_path, ALG, NOW, schedule=replace(SCHEDULE, alg="EdDSA"))
+    store.refresh(NOW)
+    waiting = store.ring.keys[1].kid
+    expel(tmp_path, store.ring.signing().kid, NOW + 600)
+    store.refresh(NOW + 600)
+    assert [(key.kid, key.alg, key.state) for key in store.ring.keys] == [(waiting, "EdDSA", "current")]
+
+
+def test_who_thinks_better_of_another_algorithm_goes_on_with_the_old_one(tmp_path: Path) -> None:
+    store = Keystore(tmp_path, ALG, NOW, schedule=replace(SCHEDULE, alg="EdDSA"))
+    store.refresh(NOW)
+    store.renew(SCHEDULE)
+    for now in (NOW + 1, NOW + 7200, TURN - 3600, TURN - 60):
+        store.refresh(now)
+        assert store.ring.signing().alg == ALG
+    store.refresh(TURN)
+    assert [(key.alg, key.state) for key in store.ring.keys if key.state != "retired"] == [(ALG, "current")]
+
+
 @settings(max_examples=30, deadline=None)
-@given(steps=st.lists(st.integers(1, 20 * DAY), max_size=25))
+@given(steps=st.lists(st.tuples(st.integers(1, 20 * DAY), st.sampled_from([ALG, ALG, ALG, "EdDSA"])), max_size=25))
 def test_whatever_the_pace_a_key_is_published_before_it_signs_and_kept_until_its_tokens_are_dead(
-    steps: list[int], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = Keystore(tmp_path_factory.mktemp("keys"), ALG, NOW, schedule=SCHEDULE)
     now, first_seen, signed_last = NOW, {store.ring.signing().kid: 0}, {store.ring.signing().kid: NOW}
-    for seconds in steps:
+    for seconds, alg in steps:
         now += seconds
+        store.renew(replace(SCHEDULE, alg=alg))
         store.refresh(now)
         signer = store.ring.signing().kid
         assert now >= first_seen.get(signer, now + 1) + (SCHEDULE.publish_ahead if first_seen.get(signer) else 0)
