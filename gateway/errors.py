@@ -10,7 +10,7 @@ Sources: RFC 9457 (problem details), RFC 6750 section 3 (bearer challenges), RFC
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import NamedTuple, final
+from typing import NamedTuple, Protocol, final
 
 
 class Source(Enum):
@@ -192,6 +192,14 @@ SECOND_FACTOR = CODES["mfa_required"]._replace(
 """`mfa_required` as a route says it: a challenge (RFC 9470 section 3). At the login it is a step of the way, 403."""
 
 
+class Explained(Protocol):
+    """Says why a request was refused: what was compared with what (`routing.explained`)."""
+
+    def members(self) -> Mapping[str, object]:
+        """Return all of it, for the audit; made when it is asked for."""
+        ...
+
+
 @final
 class Refusal(NamedTuple):
     """A request that did not pass: the code, and what the log alone may know."""
@@ -215,6 +223,10 @@ class Refusal(NamedTuple):
     """Sent as `WWW-Authenticate` in place of the code's own."""
     step_up: str = ""
     """What the challenge asks of a new login: ``max_age="300"`` or ``acr_values="mfa"`` (RFC 9470 section 3)."""
+    why: Explained | None = None
+    """How the rule of a route came to this; None for what no rule decided."""
+    decision: str = ""
+    """Sent as `X-Gateway-Decision`, to callers who may see it."""
 
     @property
     def status(self) -> int:
@@ -300,6 +312,8 @@ def extra_headers(refusal: Refusal, realm: str = "gateway") -> list[tuple[str, s
     """Return the headers a refusal carries beside its body: challenge, Allow, Retry-After and the code itself."""
     code = refusal.code
     headers = [("X-Gateway-Error", code.name), *code.headers]
+    if refusal.decision:
+        headers.append(("X-Gateway-Decision", refusal.decision))
     if refusal.challenge:
         headers.append(("WWW-Authenticate", refusal.challenge))
     elif code.bearer is not None:

@@ -21,6 +21,7 @@ from gateway.errors import Refusal, refuse
 from gateway.head import Credentials, Fields, Renewal, RequestHead
 from gateway.navigation import is_navigation, return_query
 from gateway.routing.conditions import Asked
+from gateway.routing.explained import Explanation
 from gateway.routing.rules import NOTHING_ASKED, denied, judge, wanted
 from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
 from gateway.routing.target import BadTarget, read
@@ -254,7 +255,8 @@ class Gate:
         route, rule, upstream_path, log_path, _, limits = way
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
-            return refuse("address_denied", rule.addresses.wanted)._replace(route=route.name)
+            denial = refuse("address_denied", rule.addresses.wanted)
+            return self._explained(denial, head, way, None)._replace(route=route.name)
         if limits is not None and not waited and (refusal := limits.before(head)) is not None:
             return refusal._replace(route=route.name)
         credentials = fields.credentials or self._credentials(fields)
@@ -286,7 +288,7 @@ class Gate:
                     return self._feed.doubt(judged.identity)._replace(route=route.name)
                 verified = judged
             elif rule.access is Access.REQUIRED:
-                refusal = refuse("token_missing")._replace(route=route.name)
+                refusal = self._explained(refuse("token_missing"), head, way, None)._replace(route=route.name)
                 return self._without(head, route, credentials, refusal, waited)
             elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
                 return renewing
@@ -395,7 +397,8 @@ class Gate:
             if verified.reason == "signature":
                 failures.spend(address, now)  # the one refusal that costs more than it costs to ask for
             retry_after = 2 if verified.code == "store_unavailable" else None
-            return refuse(verified.code, verified.reason, retry_after=retry_after)
+            bad = refuse(verified.code, verified.reason, retry_after=retry_after)
+            return self._explained(bad, head, way, bad)
         assert type(verified) is Verified
         identity = verified.identity
         if cookie_token is not None and self._disagree(identity.session, cookie_token, address, now):
@@ -405,7 +408,7 @@ class Gate:
             asked = Asked(way.params, address, now, head.fields.field) if rule.looks else NOTHING_ASKED
             unmet = judge(rule, identity, asked)
             if unmet is not None:
-                return unmet.refusal(identity, asked, wanted(rule))._replace(subject=identity.subject)
+                return self._explained(unmet.refusal(identity, asked, wanted(rule)), head, way, identity)
             if rule.shadow is not None:
                 would = denied(rule.shadow, identity, asked)
                 if would is not None:
@@ -413,8 +416,16 @@ class Gate:
             elif not rule.looks:
                 verified.passes = rule
         if by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session):
-            return refuse("csrf_failed")._replace(subject=identity.subject)
+            return self._explained(refuse("csrf_failed"), head, way, identity)
         return verified
+
+    def _explained(self, refusal: Refusal, head: RequestHead, way: Way, who: Identity | Refusal | None) -> Refusal:
+        """Return *refusal* with how to say why, and whose request it was if that is known."""
+        why = Explanation(way.route, way.rule, who, self._asked(head, way), refusal)
+        return refusal._replace(subject=who.subject if isinstance(who, Identity) else "", why=why)
+
+    def _asked(self, head: RequestHead, way: Way) -> Asked:
+        return Asked(way.params, head.peer.address, self._wall() + self._feed.offset, head.fields.field)
 
     def _credentials(self, fields: Fields) -> Credentials | Refusal:
         """Find the token among *fields*, once per block of fields; an invalid header never falls back to the cookie."""
@@ -491,3 +502,26 @@ class Gate:
             secrets=self._secrets,
             own_origins=self._own_origins,
         )
+
+
+class ExplainingGate(Gate):
+    """A gate that tells some callers what was decided about their requests, by `X-Gateway-Decision`."""
+
+    told: frozenset[str] = frozenset()
+    """Roles whose owners are told."""
+
+    def admit(
+        self, head: RequestHead, *, waited: bool = False, confirmed: bool = False, counted: bool = False
+    ) -> Permit | Refusal | Pending | Answered:
+        verdict = super().admit(head, waited=waited, confirmed=confirmed, counted=counted)
+        if isinstance(verdict, Refusal) and isinstance(verdict.why, Explanation):
+            if isinstance(who := verdict.why.who, Identity) and not self.told.isdisjoint(who.roles):
+                return verdict._replace(decision=verdict.why.brief())
+        elif isinstance(verdict, Permit) and verdict.verified is not None:
+            who = verdict.verified.identity
+            key = (head.method, head.fields.host, head.target)
+            way = self._ways.get(key) or self._way(key)
+            if not self.told.isdisjoint(who.roles) and isinstance(way, Way):
+                why = Explanation(way.route, way.rule, who, self._asked(head, way), None)
+                return verdict._replace(lines=verdict.lines + b"X-Gateway-Decision: %b\r\n" % why.brief().encode())
+        return verdict

@@ -182,6 +182,17 @@ def _give_a_user(path: Path, roles: Mapping[str, object]) -> None:
     path.write_text(yaml.safe_dump({"users": {"ana": user}}))
 
 
+def test_the_explanation_that_is_shown_is_the_one_that_is_given(tmp_path: Path) -> None:
+    (shown,) = (block for block in blocks("operation.md", "text") if block.code.startswith("$ gateway explain"))
+    above = [block.code for block in blocks("operation.md", "yaml") if block.line < shown.line][-1]
+    user = "{password: demo, demo: true, roles: [user], tenant: acme, claims: {plan: free}}"
+    (tmp_path / "users.yaml").write_text(f"users:\n  ana: {user}\n")
+    (tmp_path / "gateway.yaml").write_text(above)
+    command, _, output = shown.code.partition("\n")
+    done = CliRunner().invoke(cli, [*command.split()[2:], "-c", str(tmp_path / "gateway.yaml")])
+    assert done.output == output
+
+
 def test_the_cookbook_is_complete() -> None:
     whole = [block for block in blocks("configuration.md", "yaml") if _is_whole(block.code)]
     assert len(whole) >= 6

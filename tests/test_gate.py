@@ -722,3 +722,37 @@ def test_a_candidate_refuses_nobody_and_is_told_of() -> None:
     door.permit("/tried/x", bearer("admin"))
 
     assert [(code, subject) for _, code, subject in told] == [("role_missing", "alice")]
+
+
+# --- why ---
+
+
+def told(door: Door, target: str, *lines: str, method: str = "GET") -> dict[str, object]:
+    """Return what the explanation of a refusal says."""
+    why = door.refusal(target, *lines, method=method).why
+    assert why is not None
+    return dict(why.members())
+
+
+def test_every_refusal_by_a_rule_says_why() -> None:
+    office = Addresses((ip_network("198.51.100.0/24"),))
+    door = Door(more=[route(20, "/office/**", Rule(addresses=office))])
+
+    for target, lines, method, code, key in (
+        ("/office/x", [], "GET", "address_denied", "allow_ips"),
+        ("/api/x", [], "GET", "token_missing", "auth"),
+        ("/api/x", [bearer("expired")], "GET", "token_expired", "auth"),
+        ("/admin/x", [bearer("good")], "GET", "role_missing", "roles"),
+        ("/api/x", [cookie("good"), "Origin: https://evil.test"], "POST", "csrf_failed", "request"),
+    ):
+        said = told(door, target, *lines, method=method)
+        rules = said["rules"]
+        assert isinstance(rules, list)
+        assert (said["code"], rules[-1]["key"], rules[-1]["met"]) == (code, key, False)
+
+
+def test_what_no_rule_has_refused_has_no_explanation() -> None:
+    door = Door()
+
+    for target in ("/nowhere", "/api/../x", "/post"):
+        assert door.refusal(target).why is None

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 
+from gateway.app.denials import Denials
 from gateway.app.sight import Sight
 from gateway.clock import Clock
 from gateway.config.models import IDENTITY_HEADERS, Config
@@ -48,6 +49,7 @@ def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
         monotonic=clock.monotonic,
         hosts=HostForms(normal_host),
         fault=sight.report,
+        denied=Denials(sight, clock).__call__,
     )
 
 

@@ -20,12 +20,13 @@ from gateway.app.sight import Sight
 from gateway.app.users import People, UserStores
 from gateway.clock import Clock
 from gateway.config.models import Config
+from gateway.config.roles import holders
 from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.cookies import CookieSettings, clearing_lines
 from gateway.endpoints.inside import Doorkeeper, Inside
 from gateway.endpoints.renewals import SilentRefresh
 from gateway.endpoints.services import Services
-from gateway.gate import Feed, Gate
+from gateway.gate import ExplainingGate, Feed, Gate
 from gateway.limits.failures import FailedTokens
 from gateway.outbound.client import Outbound
 from gateway.outbound.jwks import KeyFetcher
@@ -220,7 +221,8 @@ def _application(
 
 
 def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens | None, limits: Limits) -> Gate:
-    return Gate(
+    debug = model.config.telemetry.debug_role
+    gate = (Gate if debug is None else ExplainingGate)(
         routes=model.routes,
         tokens=made.tokens,
         feed=lasting.feed,
@@ -235,6 +237,9 @@ def _gate(model: Model, lasting: Lasting, made: Sessions, failures: FailedTokens
         shadowed=Shadows(lasting.sight, lasting.clock),
         limits=limits,
     )
+    if debug is not None and isinstance(gate, ExplainingGate):
+        gate.told = holders(model.config.roles)[debug]
+    return gate
 
 
 def _cors(config: Config) -> Cors | None:

@@ -8,7 +8,7 @@ running gateway knows is left out: revocations, budgets of addresses and clients
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.config.faults import meant
 from gateway.config.models import Config
@@ -17,11 +17,14 @@ from gateway.config.routes import route_table
 from gateway.errors import ConfigError, Refusal, refuse
 from gateway.gate import Answered, Gate, Pending, Permit
 from gateway.head import Fields, Peer, RequestHead
+from gateway.routing.conditions import Asked as Looked
+from gateway.routing.explained import Explanation
 from gateway.routing.host import normal_host
 from gateway.routing.table import Match, RouteTable
 from gateway.routing.target import BadTarget, read
 from gateway.tokens.cache import Verified
-from gateway.tokens.issue import Issuer, Unissuable
+from gateway.tokens.clients import Client
+from gateway.tokens.issue import AccessToken, Issuer, Unissuable
 from gateway.tokens.keys import KeyRing, generate_key
 from gateway.tokens.secrets import Secrets
 from gateway.tokens.subject import Subject
@@ -30,6 +33,8 @@ from gateway.users.claims import mapped
 from gateway.users.file import UserRecord, normal_name, subject_of
 
 ANONYMOUS = "anonymous"
+MFA = ("pwd", "otp", "mfa")
+"""`amr` of a login with a second factor (RFC 8176 section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Person:
     factors: tuple[str, ...] = ("pwd",)
     login_age: float = 0.0
     """Seconds since the login."""
+    program: str = ""
+    """The client whose own token this is; "" for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Verdict:
     identity: Identity | None
     status: int
     """What a client gets; 200 stands for whatever the service answers."""
+    explanation: Explanation
 
     @property
     def code(self) -> str:
@@ -101,7 +109,7 @@ class Deciding:
     # --- who ---
 
     def person(self, name: str) -> Person:
-        """Return who *name* is: anonymous, somebody of the users file, or anybody with the role of this name.
+        """Return who *name* is: anonymous, somebody of the users file, a role for anybody who has it, or a client.
 
         Raises:
             ConfigError: nobody is.
@@ -114,14 +122,30 @@ class Deciding:
                 return Person(f"{written} (roles: {', '.join(record.roles) or 'none'})", self._mapped(written, record))
         if name in self.config.roles:
             return Person(f"anybody with the role {name}", Subject(f"{name}-1", f"{name}-1", roles=(name,)))
-        known = (ANONYMOUS, *self._users, *self.config.roles)
-        there_is = f"there is {', '.join(known)}"
-        raise ConfigError(f'nobody is called "{name}"; {meant(name, known) or there_is}')
+        if name in self.config.clients:
+            return self.client(name)
+        known = (ANONYMOUS, *self._users, *self.config.roles, *self.config.clients)
+        login = self.config.login
+        if login is not None and login.verify.file is None:
+            there_is = f"people outside of a file are not looked up: there is {', '.join(known)}, and --token"
+        else:
+            there_is = meant(name, known) or f"there is {', '.join(known)}"
+        raise ConfigError(f'nobody is called "{name}"; {there_is}')
+
+    def client(self, name: str) -> Person:
+        """Return the program that is registered as *name*."""
+        own = self.config.clients[name]
+        known = Client(name, (), None, own.roles, own.permissions, own.scopes, own.tenant)
+        return Person(f"the program {name}", known.subject, program=name)
 
     def _mapped(self, name: str, record: UserRecord) -> Subject:
         login = self.config.login
         subject = subject_of(name, record)
         return mapped(subject, login.claim_map) if login and login.claims else subject
+
+    def endowed(self, who: Person) -> Person:
+        """Return *who* with the permissions that roles bring along, as tokens have them."""
+        return who if who.subject is None else replace(who, subject=who.subject.endowed(self._brought))
 
     # --- what ---
 
@@ -129,10 +153,10 @@ class Deciding:
         """Return what *who* is told."""
         return self._decide(None if who.subject is None else self._token(who), asked)
 
-    def decide_for(self, identity: Identity, asked: Asked) -> Verdict:
-        """Return what the owner of a verified token is told."""
+    def decide_for(self, found: Identity | Invalid, asked: Asked) -> Verdict:
+        """Return what is told to whoever sends a token that a verifier has *found* to be this."""
         token = b"given"
-        self._callers[token] = Verified(identity, b"", 0, float("inf"), 0)
+        self._callers[token] = _kept(found)
         return self._decide(token, asked)
 
     def _decide(self, token: bytes | None, asked: Asked) -> Verdict:
@@ -150,12 +174,15 @@ class Deciding:
         caller = self._callers.get(token) if token is not None else None
         identity = caller.identity if isinstance(caller, Verified) else None
         match = self._match(asked.method.encode(), host, target)
-        if isinstance(verdict, Refusal):
-            return Verdict(verdict, match, identity, verdict.status)
         if isinstance(verdict, Pending):  # everything is known here
-            return Verdict(refuse("internal_error", "pending"), match, identity, 500)
+            verdict = refuse("internal_error", "pending")
+        if isinstance(verdict, Refusal):
+            return Verdict(verdict, match, identity, verdict.status, _explanation(verdict, match))
         assert isinstance(verdict, Permit | Answered)
-        return Verdict(None, match, identity, verdict.status if isinstance(verdict, Answered) else 200)
+        status = verdict.status if isinstance(verdict, Answered) else 200
+        looked = Looked({} if match is None else match.params, asked.address, time.time(), fields.field)
+        explanation = Explanation(match and match.route, match and match.rule, identity, looked, None)
+        return Verdict(None, match, identity, status, explanation)
 
     def _match(self, method: bytes, host: bytes, raw: bytes) -> Match | None:
         target = read(raw)
@@ -168,21 +195,13 @@ class Deciding:
         assert who.subject is not None
         now = time.time()
         try:
-            made = self._issuer.access_token(
-                who.subject.endowed(self._brought),
-                session="A" * 22,
-                stamp_ms=int(now * 1000),
-                auth_time=int(now - who.login_age),
-                amr=who.factors,
-            )
+            made = issued(self._issuer, self.endowed(who), now)
         except Unissuable as error:
             raise ConfigError(f"{who.title}: {error}") from error
         token = made.token.encode()
         identity = self._verifier.verify(token, now)
         self._callers.clear()
-        self._callers[token] = (
-            identity if isinstance(identity, Invalid) else Verified(identity, b"", 0, float("inf"), 0)
-        )
+        self._callers[token] = _kept(identity)
         return token
 
     # --- the gate's question about a token ---
@@ -192,6 +211,35 @@ class Deciding:
 
     def remembers(self, token: bytes) -> bool:
         return token in self._callers
+
+
+def issued(issuer: Issuer, who: Person, now: float) -> AccessToken:
+    """Return the token that *who* has at *now*.
+
+    Raises:
+        Unissuable: no token can say so.
+    """
+    assert who.subject is not None
+    stamp = int(now * 1000)
+    if who.program:
+        return issuer.client_token(who.program, who.subject, stamp_ms=stamp, scopes=who.subject.scopes)
+    return issuer.access_token(
+        who.subject, session="A" * 22, stamp_ms=stamp, auth_time=int(now - who.login_age), amr=who.factors
+    )
+
+
+def _kept(found: Identity | Invalid) -> Verified | Invalid:
+    if isinstance(found, Invalid):
+        return found._replace(wait=None)  # nobody is asked for more keys
+    return Verified(found, b"", 0, float("inf"), 0)
+
+
+def _explanation(refusal: Refusal, match: Match | None) -> Explanation:
+    """Return the gate's own explanation of *refusal*; where no rule decided there is none, and little to explain."""
+    if isinstance(refusal.why, Explanation):
+        return refusal.why
+    params = {} if match is None else match.params
+    return Explanation(match and match.route, None, None, Looked(params), refusal)
 
 
 class _AllTold:

@@ -2,19 +2,26 @@
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.deciding import ANONYMOUS, Asked, Deciding, Verdict
+from gateway.commands.deciding import ANONYMOUS, MFA, Asked, Deciding, Verdict
+from gateway.commands.nearest import Near, nearest
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.limits import limits_of
 from gateway.config.load import load
 from gateway.config.users import file_users
-from gateway.errors import ConfigError
+from gateway.errors import Refusal
 from gateway.limits.limit import Limit
+from gateway.routing.explained import written
+from gateway.routing.route import Route
+from gateway.tokens.explain import words
 from gateway.tokens.verify import Identity, Invalid
 
 
@@ -22,117 +29,144 @@ from gateway.tokens.verify import Identity, Invalid
 @CONFIG
 @click.argument("method")
 @click.argument("target", metavar="PATH")
-@click.option("--as", "name", help="anonymous (the default), somebody of the users file, or a role.")
+@click.option("--as", "name", help="anonymous (the default), somebody of the users file, a role, or a client.")
+@click.option("--mfa", is_flag=True, help="Whoever asks has logged in with a second factor.")
 @click.option("--token", help="A token whose owner asks; - reads it from standard input.")
 @click.option("--host", default="localhost", show_default=True)
 @click.option("--address", default="127.0.0.1", show_default=True, help="The client's.")
+@click.option("-H", "--header", "headers", metavar="NAME:VALUE", multiple=True, help="A header of the request.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def explain_command(
     path: Path,
     method: str,
     target: str,
     name: str | None,
+    mfa: bool,
     token: str | None,
     host: str,
     address: str,
+    headers: tuple[str, ...],
     output: str,
 ) -> None:
     """Say what would be answered to METHOD PATH, and why. The exit status is 1 when it would be refused.
 
     Nothing is sent, and nothing running is asked: revocations and rate limits are not looked at.
     """
-    if name is not None and token is not None:
-        raise click.UsageError("--as and --token cannot be combined")
+    if token is not None and (name is not None or mfa):
+        raise click.UsageError("--token says who asks; --as and --mfa cannot be there as well")
+    if not target.startswith("/"):
+        raise click.UsageError(f"a path begins with a slash: /{target}")
+    asked = Asked(method.upper(), target, host, address, _fields(headers))
     refused = False
 
     def work() -> None:
         nonlocal refused
         config = load(path, os.environ)
         deciding = Deciding(config, file_users(config))
-        asked = Asked(method.upper(), target, host, address)
         if token is None:
             who = deciding.person(name or ANONYMOUS)
-            title, verdict = who.title, deciding.decide(who, asked)
+            title, verdict = who.title, deciding.decide(replace(who, factors=MFA) if mfa else who, asked)
         else:
-            identity = _owner(path, token)
-            title, verdict = f"the token of {identity.subject}", deciding.decide_for(identity, asked)
+            found = _judged(path, token)
+            title = "a token that does not count" if isinstance(found, Invalid) else f"the token of {found.subject}"
+            verdict = deciding.decide_for(found, asked)
         refused = verdict.refusal is not None
+        near = nearest(deciding.routes, asked.method, target) if verdict.code == "no_route" else []
         if output == "json":
-            click.echo(json.dumps(members(verdict, title, asked), indent=2, ensure_ascii=False))
+            click.echo(json.dumps(members(verdict, title, asked, near), indent=2, ensure_ascii=False))
             return
-        for line in _lines(verdict, title, asked, limits_of(config.limits)):
+        for line in _lines(verdict, title, asked, near, limits_of(config.limits)):
             click.echo(line)
 
     guarded(work)
     sys.exit(1 if refused else 0)
 
 
-def _owner(path: Path, token: str) -> Identity:
+def _fields(headers: tuple[str, ...]) -> Mapping[str, str]:
+    fields = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not re.fullmatch(r"[A-Za-z0-9-]+", name) or not value.isprintable():
+            raise click.UsageError(f"-H {header}: a header is written NAME:VALUE")
+        fields[name] = value.strip()
+    return fields
+
+
+def _judged(path: Path, token: str) -> Identity | Invalid:
     from gateway.commands.shared import house
     from gateway.commands.token import read_token, verifier_of
-    from gateway.tokens.explain import words
 
-    match verifier_of(house(path)).verify(read_token(token), _now()):
-        case Invalid(code=code, reason=reason):
-            raise ConfigError(f"401 {code} on every route that asks for a token ({reason}: {words(reason)})")
-        case identity:
-            return identity
+    return verifier_of(house(path)).verify(read_token(token), time.time())
 
 
-def _now() -> float:
-    import time
-
-    return time.time()
-
-
-def members(verdict: Verdict, who: str, asked: Asked) -> dict[str, object]:
-    """Return *verdict* for programs."""
-    match, refusal = verdict.match, verdict.refusal
-    return {
-        "request": f"{asked.method} {asked.target}",
-        "host": asked.host,
-        "as": who,
-        "allowed": refusal is None,
-        "status": verdict.status,
-        "code": verdict.code,
-        "reason": "" if refusal is None else refusal.reason,
-        "route": None
-        if match is None
-        else {
-            "name": match.route.name,
-            "place": match.route.place,
-            "upstream": match.route.upstream,
-            "parameters": {key: value.decode("utf-8", "replace") for key, value in match.params.items()},
-            "asks": match.rule.wanted,
-            "limits": list(match.rule.limits),
-        },
-    }
+def members(verdict: Verdict, who: str, asked: Asked, near: Sequence[Near] = ()) -> dict[str, object]:
+    """Return *verdict* for programs: what was asked, and the explanation as the audit of a running gateway has it."""
+    said = {"request": f"{asked.method} {asked.target}", "host": asked.host, "as": who, "status": verdict.status}
+    said |= verdict.explanation.members()
+    if near:
+        said["near"] = [{"route": one.route.name, "place": one.route.place, "why": one.why} for one in near]
+    return said
 
 
-def _lines(verdict: Verdict, who: str, asked: Asked, limits: Mapping[str, Limit]) -> Iterator[str]:
-    match, refusal = verdict.match, verdict.refusal
+def _lines(
+    verdict: Verdict, who: str, asked: Asked, near: Sequence[Near], limits: Mapping[str, Limit]
+) -> Iterator[str]:
     yield f"{asked.method} {asked.target} at {asked.host} as {who}"
-    if match is None:
-        yield "route    none has this host, path and method"
-    else:
-        route = match.route
-        yield f"route    {route.host or ''}{route.template} to {route.upstream}  ({route.place})"
-        for key, value in match.params.items():
-            yield f"         {key} is {value.decode('utf-8', 'replace')}"
-        yield f"asks     {match.rule.wanted}"
-        for name in match.rule.limits:
-            yield f"limit    {name}: {limits[name]}"
-    if verdict.identity is not None:
-        one = verdict.identity
-        held = (("roles", one.roles), ("permissions", one.permissions), ("scopes", one.scopes))
-        yield f"has      {'; '.join(f'{key}: {_listed(names)}' for key, names in held)}"
+    yield from _way(verdict, near)
+    yield from _listed(
+        "limits", [f"{name}: {limits[name]}" for name in verdict.match.rule.limits] if verdict.match else []
+    )
+    yield from _rules(verdict)
+    refusal, match = verdict.refusal, verdict.match
     if refusal is None:
         upstream = "" if match is None else f", goes to {match.route.upstream}"
         yield click.style(f"✓ allowed{upstream}", fg="green")
     else:
-        reason = f" ({refusal.reason})" if refusal.reason else ""
-        yield click.style(f"✗ refused: {verdict.status} {verdict.code}{reason}", fg="red")
+        yield click.style(f"✗ refused: {verdict.status} {verdict.code}{_reason(refusal)}", fg="red")
 
 
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+def _way(verdict: Verdict, near: Sequence[Near]) -> Iterator[str]:
+    match, refusal = verdict.match, verdict.refusal
+    if match is not None:
+        route = match.route
+        yield f"route    {_shown(route)} to {route.upstream}  ({route.place})"
+        for key, value in match.params.items():
+            yield f"         {key} is {value.decode('utf-8', 'replace')}"
+    elif refusal is not None and refusal.allow:
+        yield f"route    this path has {refusal.allow} only"
+    elif refusal is not None and refusal.code.name == "no_route":
+        yield "route    none has this host and path"
+        for one in near:
+            yield f"         {_shown(one.route)} {one.why}  ({one.route.place})"
+
+
+def _rules(verdict: Verdict) -> Iterator[str]:
+    explanation = verdict.explanation
+    if explanation.rule is None:
+        return
+    decision = explanation.decision
+    yield from _listed("rules", written(decision.steps) if decision.steps else ["none, the route is public"])
+    if (shadow := decision.shadow) is not None:
+        said = (
+            "would be allowed" if shadow.refusal is None else f"would be refused: {shadow.refusal.status} {shadow.code}"
+        )
+        yield from _listed("shadow", [said, *written(shadow.steps)])
+
+
+def _listed(title: str, lines: Iterable[str]) -> Iterator[str]:
+    for at, line in enumerate(lines):
+        yield f"{'' if at else title:<9}{line}"
+
+
+def _reason(refusal: Refusal) -> str:
+    """Return what the log would say beside the code, where the rules have not said it."""
+    if refusal.why is not None and refusal.code.name not in _TOKEN_CODES:
+        return ""
+    return f" ({words(refusal.reason)})" if refusal.reason else ""
+
+
+_TOKEN_CODES = frozenset(("token_invalid", "token_expired", "token_revoked"))
+
+
+def _shown(route: Route) -> str:
+    return f"{route.host or ''}{route.template}"

@@ -39,6 +39,7 @@ def matrix_command(path: Path, output: str) -> None:
         deciding = Deciding(config, file_users(config))
         people = [Person(ANONYMOUS, None), Person(_ROLELESS, Subject("somebody", "somebody"))]
         people += [Person(role, Subject(role, role, roles=(role,))) for role in config.roles]
+        people += [deciding.client(name) for name in config.clients]
         rows = [
             row
             for route in deciding.routes.routes

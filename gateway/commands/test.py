@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.deciding import Asked, Deciding, Person, Verdict
+from gateway.commands.deciding import MFA, Asked, Deciding, Person, Verdict
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.expectations import ALLOW, CallerConfig, ExpectationConfig
 from gateway.config.load import load
@@ -65,7 +65,7 @@ def caller(written: CallerConfig) -> Person:
     subject = Subject(
         written.sub, written.sub, written.roles, written.permissions, written.scopes, written.tenant, written.claims
     )
-    return Person(title, subject, ("pwd", "otp", "mfa") if written.mfa else ("pwd",), written.login_age)
+    return Person(title, subject, MFA if written.mfa else ("pwd",), written.login_age)
 
 
 def _said(verdict: Verdict) -> str:

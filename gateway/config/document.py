@@ -86,7 +86,7 @@ class Document:
         """Return file and line of *loc*, or of the nearest thing around it: ``gateway.yaml:31``."""
         place = self.places.get(self.known(loc))
         source = self.source if place is None or place.source is None else place.source
-        return f"{Path(source.name).name}:{place.value.line if place else 1}"
+        return f"{Path(source.name).name}:{place.key.line if place else 1}"
 
     def nearby(self, loc: Loc) -> str:
         """Return where *loc* is for who reads this file: ``line 31``, or ``orders.yaml:31`` where there are parts."""

@@ -58,6 +58,9 @@ def role_findings(draft: Draft) -> Iterator[Finding]:
             for at, role in enumerate(getattr(written, key)):
                 if role not in known:
                     yield Finding((*loc, key, at), *unknown_role(role, known))
+    debug = draft.config.telemetry.debug_role if draft.sound("telemetry") else None
+    if debug is not None and debug not in known:
+        yield Finding(("telemetry", "debug_role"), *unknown_role(debug, known))
     for name, role_config in draft.config.roles.items():
         for at, included in enumerate(role_config.includes):
             if included not in known:

@@ -234,3 +234,5 @@ class TelemetryConfig(Model):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_query: Flag = False
     """Queries may hold secrets."""
+    debug_role: Text | None = None
+    """Whose owners are told what was decided about their requests, in X-Gateway-Decision; absent: nobody."""

@@ -568,6 +568,8 @@ class Downstream(asyncio.Protocol):
         answer = refusal_answer(refusal, request_id, oauth=oauth, close=close, bodiless=bodiless, lines=lines)
         self.transport.write(answer)
         self._record(head, refusal.status, len(answer), request_id, refusal)
+        if refusal.why is not None and head is not None:
+            engine.denied(refusal, head, request_id)
         if unread or in_doubt:
             self.linger()
         else:

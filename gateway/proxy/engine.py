@@ -10,7 +10,9 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.errors import Refusal
 from gateway.gate import Gate
+from gateway.head import RequestHead
 from gateway.proxy.answer import AnswerHead
 from gateway.proxy.answers import StatusLines
 from gateway.proxy.blocks import Blocks
@@ -142,6 +144,8 @@ class Engine:
     draining: bool = False
     fault: Callable[[str, BaseException], None] = lambda _what, _error: None
     """Told about bugs: an exception where none may happen."""
+    denied: Callable[[Refusal, RequestHead, bytes], None] = lambda _refusal, _head, _request_id: None
+    """Told of every request that a rule refused, and its id; must return at once."""
     request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(8)))
     keep_alive: int = 0
     """Ticks; from the limits."""

@@ -567,6 +567,8 @@ class Exchange:
         self.answered = True
         self._down.write(answer)
         self.close_after = close
+        if refusal.why is not None:
+            self._engine.denied(refusal, self.head, self._request_id)
         self._finish(refusal.reason, code=refusal.code.name)
 
     def client_gone(self) -> None:

@@ -1,67 +1,17 @@
 """The verbs that read a configuration: what they print, and their exit status."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from gateway.cli import cli
+from tests.commands.shell import CONFIG, Shell
 from tests.journeys.house import ROOT, outside
-
-CONFIG = """\
-version: 1
-server: {public_url: "${URL:-https://api.example.com}", secret_file: secret}
-store: {url: "redis://:hunter2@127.0.0.1:1/0"}
-login: {verify: {file: users.yaml}}
-roles: {user: {}, admin: {includes: [user]}}
-upstreams: {app: "http://127.0.0.1:1", web: "http://127.0.0.1:1"}
-routes:
-  - {path: /open, to: web, auth: public, methods: [GET]}
-  - path: /orders/{id}
-    to: app
-    methods: {GET: {roles: [user]}, DELETE: {roles: [admin]}}
-tests:
-  - {as: anonymous, call: GET /open, expect: allow}
-  - {as: ana, call: DELETE /orders/7, expect: role_missing}
-  - {as: {roles: [admin], mfa: true}, call: DELETE /orders/7, expect: allow}
-  - {as: user, call: PUT /orders/7, expect: 405}
-"""
-USERS = (
-    "users:\n  ana: {password: '$argon2id$v=19$m=19456,t=2,p=1$8cPUyuUZHGCy7cn0nk6q4w$"
-    "m0wsDXW1mFKV2QdIUmyWwEnEnw1TQ5AAhYgTqiFg1Pw', roles: [user]}\n"
-    "  root: {password: '$argon2id$v=19$m=19456,t=2,p=1$8cPUyuUZHGCy7cn0nk6q4w$"
-    "m0wsDXW1mFKV2QdIUmyWwEnEnw1TQ5AAhYgTqiFg1Pw', roles: [admin]}\n"
-)
-
-
-class Shell:
-    """One configuration, and the verbs that work on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "gateway.yaml"
-        self.write(CONFIG)
-        (folder / "users.yaml").write_text(USERS)
-        (folder / "secret").write_text(os.urandom(32).hex())
-        (folder / "secret").chmod(0o600)
-
-    def write(self, text: str) -> None:
-        self.path.write_text(text)
-
-    def run(self, *words: str, stdin: str = "", **environ: str) -> Result:
-        unset = {name: None for name in os.environ if name.startswith("GATEWAY_")}
-        given = {**unset, "GATEWAY_DATA_DIR": str(self.folder / "data"), **environ}
-        return CliRunner().invoke(cli, [*words, "-c", str(self.path)], input=stdin, env=given)
-
-    def good(self, *words: str, **environ: str) -> str:
-        result = self.run(*words, **environ)
-        assert result.exit_code == 0, result.output
-        return result.stdout.replace(f"{self.folder}/", "")
 
 
 @pytest.fixture
@@ -168,7 +118,7 @@ def test_one_key_can_be_asked_for(shell: Shell) -> None:
     ]
 
 
-# --- routes, matrix, explain, test ---
+# --- routes, matrix, test ---
 
 
 def test_routes_are_listed_with_what_they_ask_for(shell: Shell) -> None:
@@ -189,35 +139,6 @@ def test_the_matrix_has_everybody_and_every_route(shell: Shell) -> None:
     assert rows["/open", "GET"] == {"anonymous": 200, "no role": 200, "user": 200, "admin": 200}
     lines = shell.good("matrix").splitlines()
     assert lines[0].split() == ["METHODS", "ROUTE", "anonymous", "no", "role", "user", "admin"]
-
-
-def test_explain_says_why(shell: Shell) -> None:
-    result = shell.run("explain", "DELETE", "/orders/7", "--as", "ana")
-    assert result.exit_code == 1
-    assert "route    /orders/{id} to app  (gateway.yaml:9)\n         id is 7\n" in result.stdout
-    assert "✗ refused: 403 role_missing" in result.stdout
-    assert "✓ allowed, goes to app" in shell.good("explain", "DELETE", "/orders/7", "--as", "admin")
-    assert "401 token_missing" in shell.run("explain", "get", "/orders/7").stdout
-    assert "405 method_not_allowed" in shell.run("explain", "PUT", "/orders/7").stdout
-    assert "none has this host, path and method" in shell.run("explain", "GET", "/nowhere").stdout
-    assert 'did you mean "ana"?' in shell.run("explain", "GET", "/open", "--as", "anna").stderr
-    assert shell.run("explain", "GET", "/open", "--as", "ana", "--token", "-").exit_code == 2
-    members = json.loads(shell.run("explain", "GET", "/orders/7", "-o", "json").stdout)
-    assert (members["allowed"], members["status"], members["code"]) == (False, 401, "token_missing")
-    assert members["route"]["parameters"] == {"id": "7"}
-
-
-def test_explain_takes_a_token_from_standard_input(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    shell.write(CONFIG.replace('store: {url: "redis://:hunter2@127.0.0.1:1/0"}', "tokens: {keys: {alg: ES256}}"))
-    shell.good("keys", "generate")
-    token = shell.good("token", "mint", "--sub", "x", "--role", "admin").strip()
-    result = shell.run("explain", "DELETE", "/orders/7", "--token", "-", stdin=token)
-    assert (result.exit_code, "as the token of x\n" in result.stdout) == (0, True), result.output
-    broken = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
-    refused = shell.run("explain", "DELETE", "/orders/7", "--token", "-", stdin=broken)
-    assert (refused.exit_code, "401 token_invalid" in refused.stderr) == (1, True), refused.output
-    assert broken not in refused.output
 
 
 def test_the_expectations_of_the_file_are_held_against_it(shell: Shell) -> None:

@@ -1,0 +1,135 @@
+"""Why a request was refused is in the audit under its id, and in a header for those who look for faults."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.commands.deciding import Asked, Deciding
+from gateway.config.load import load
+from gateway.config.users import file_users
+from tests.app.home import Home, home
+
+TEXT = """\
+login: {verify: {file: users.yaml}}
+roles: {user: {}, admin: {includes: [user]}, tester: {includes: [user]}}
+upstreams: {one: ONE}
+telemetry: {access_log: "off", log_level: info, debug_role: tester}
+routes:
+  - {path: /open/**, to: one, auth: public}
+  - path: /tenants/{tenant}/**
+    to: one
+    roles: [user]
+    where: {path.tenant: claim.tenant}
+  - {path: /admin/**, to: one, roles: [admin]}
+  - {path: /new/**, to: one, shadow: {roles: [admin]}}
+  - {path: /office, to: one, auth: public, allow_ips: [10.0.0.0/8]}
+"""
+USERS = """\
+users:
+  ana: {password: demo, demo: true, roles: [user], tenant: acme}
+  tess: {password: demo, demo: true, roles: [tester], tenant: "über/eyJhbGciOiJub25lIn0.e30.x"}
+"""
+HEADER = "X-Gateway-Decision"
+
+
+def refusals(said: str) -> list[dict[str, object]]:
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return [event for event in events if event["msg"] == "refusal"]
+
+
+async def asked(house: Home, path: str, name: str | None = None, **headers: str) -> httpx.Response:
+    token = {} if name is None else await house.login(name)
+    return await house.client.get(path, headers=token | headers)
+
+
+async def test_a_refusal_is_in_the_audit_as_explain_has_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with home(tmp_path, TEXT, users=USERS) as house:
+        answer = await asked(house, "/tenants/other/x?secret=1", "ana")
+        (event,) = refusals(capfd.readouterr().err)
+        config = load(tmp_path / "gateway.yaml", {})
+        deciding = Deciding(config, file_users(config))
+        said = deciding.decide(deciding.person("ana"), Asked("GET", "/tenants/other/x")).explanation.members()
+
+    assert (answer.status_code, event["request_id"]) == (403, answer.headers["X-Request-Id"])
+    assert event.items() >= said.items()
+    assert (event["audit"], event["sub"], event["client_ip"]) == (True, "ana", "127.0.0.1")
+    assert (event["method"], event["path"], event["status"]) == ("GET", "/tenants/other/x", 403)
+    assert said["rules"] == [
+        {"key": "auth", "met": True, "wanted": "a valid token", "got": "a valid token of ana"},
+        {"key": "roles", "met": True, "wanted": "role admin or tester or user", "got": "user"}
+        | {"place": "gateway.yaml:12"},
+        {"key": "where", "met": False, "wanted": "path.tenant is claim.tenant", "got": "other and acme"}
+        | {"place": "gateway.yaml:13", "code": "rule_failed"},
+    ]
+
+
+async def test_a_refusal_without_a_good_token_is_explained_as_far_as_it_was_looked_at(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with home(tmp_path, TEXT, users=USERS) as house:
+        await asked(house, "/admin/x")
+        await asked(house, "/admin/x", Authorization="Bearer eyJhbGciOiJub25lIn0.e30.")
+        await asked(house, "/office", "ana")
+        await asked(house, "/nowhere")
+        events = refusals(capfd.readouterr().err)
+
+    assert [(event["code"], event["rules"][-1]["got"]) for event in events] == [  # type: ignore[index]  # it is JSON
+        ("token_missing", "no token"),
+        ("token_invalid", "a token that does not count: malformed"),
+        ("address_denied", "127.0.0.1"),
+    ]
+    assert not any("sub" in event for event in events)
+
+
+async def test_who_is_refused_all_the_time_does_not_fill_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with home(tmp_path, TEXT, users=USERS) as house:
+        token = await house.login("ana")
+        for _ in range(60):
+            assert (await house.client.get("/admin/x", headers=token)).status_code == 403
+        told = len(refusals(capfd.readouterr().err))
+        left_out = house.metric('gateway_audit_events_total{result="refusal_left_out"}')
+        await asked(house, "/admin/x")
+        assert len(refusals(capfd.readouterr().err)) == 1, "others have lines of their own"
+
+    assert told + left_out == 60
+    assert told >= 20
+    assert left_out > 0
+
+
+async def test_the_debug_role_is_told_what_was_decided(tmp_path: Path) -> None:
+    async with home(tmp_path, TEXT, users=USERS) as house:
+        refused = await asked(house, "/admin/x", "tess")
+        passed = await asked(house, "/new/x", "tess")
+        bound = await asked(house, "/tenants/other/x", "tess")
+
+    assert refused.headers[HEADER] == (
+        'refused; code=role_missing; rule=roles; at="gateway.yaml:14"; wanted="role admin"; got="tester"; '
+        'route="/admin/**"; written="gateway.yaml:14"'
+    )
+    assert passed.headers[HEADER] == (
+        'allowed; met="auth"; shadow=role_missing; route="/new/**"; written="gateway.yaml:15"'
+    )
+    assert 'got="other and \\\\xfcber/***"' in bound.headers[HEADER], "ASCII, and no token"
+
+
+async def test_nobody_else_is_told(tmp_path: Path) -> None:
+    async with home(tmp_path, TEXT, users=USERS) as house:
+        answers = [
+            await asked(house, "/admin/x", "ana"),
+            await asked(house, "/new/x", "ana"),
+            await asked(house, "/admin/x"),
+            await asked(house, "/open/x", "tess"),
+            await asked(house, "/new/x", "ana", **{HEADER: "allowed"}),
+        ]
+        without = TEXT.replace(", debug_role: tester", "")
+        house.write(without, users=USERS)
+        await house.taken_up()
+        answers += [await asked(house, "/admin/x", "tess"), await asked(house, "/new/x", "tess")]
+
+    assert [answer.status_code for answer in answers] == [403, 200, 401, 200, 200, 403, 200]
+    assert not any(HEADER in answer.headers for answer in answers)
+    assert "x-gateway-decision" not in answers[4].json()["headers"], "nor is a service told by a client"
