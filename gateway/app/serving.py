@@ -255,7 +255,8 @@ def _login_page(model: Model) -> bytes:
 def _cookies(model: Model) -> CookieSettings:
     same_site = model.config.tokens.cookie.same_site.capitalize()
     refresh = same_site if model.effective.silent_refresh else "Strict"
-    return CookieSettings(same_site, refresh, allowed=model.effective.cookies)
+    older = model.config.tokens.cookie.older_domains
+    return CookieSettings(same_site, refresh, allowed=model.effective.cookies, older_domains=older)
 
 
 def _kept(model: Model, before: Serving | None) -> dict[str, Pool]:

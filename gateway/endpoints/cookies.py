@@ -37,6 +37,9 @@ class CookieSettings:
     to such a route. The CSRF cookie is always Strict."""
     allowed: bool = True
     """Whether cookies count at all; else none is read and none is given."""
+    older_domains: tuple[str, ...] = ()
+    """Domains that cookies of these names were once set for, where a browser still has them: they are expired whenever
+    ours are set or cleared, else each request of that browser would bring both (identity.md 4, 155)."""
 
 
 class Carried(NamedTuple):
@@ -99,7 +102,7 @@ def setting(jar: Jar, settings: CookieSettings) -> tuple[str, ...]:
     )
     if any(len(line) > MAX_COOKIE for line in lines):
         raise Refused(refuse("internal_error", "cookie_too_large"))
-    return lines
+    return lines + _older(settings)
 
 
 def clearing(settings: CookieSettings) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ def clearing(settings: CookieSettings) -> tuple[str, ...]:
         _line(ACCESS_COOKIE, "", 0, settings.same_site),
         _line(REFRESH_COOKIE, "", 0, settings.refresh_same_site),
         _line(CSRF_COOKIE, "", 0, "Strict", script=True),
+        *_older(settings),
     )
 
 
@@ -140,6 +144,14 @@ def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:
     """Expire the three cookies."""
     for line in clearing(settings):
         response.headers.add("Set-Cookie", line)
+
+
+def _older(settings: CookieSettings) -> tuple[str, ...]:
+    return tuple(
+        f"{name}=; Domain={domain}; Path=/; Secure; Max-Age=0"
+        for domain in settings.older_domains
+        for name in (ACCESS_COOKIE, REFRESH_COOKIE, CSRF_COOKIE)
+    )
 
 
 def _line(name: str, value: str, age: int | None, same_site: str, *, script: bool = False) -> str:

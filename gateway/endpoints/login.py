@@ -1,10 +1,12 @@
 """POST /auth/login and POST /auth/login/mfa: credentials in, a session out.
 
 Order: a foreign page is refused before its body is read; the body must be readable in one way; the brake on guessing
-gives a turn; only then is the password looked at. Whatever session the browser had before plays no part (fixation).
+gives a turn; only then is the password looked at. Whatever session the browser had before plays no part (fixation),
+and ends when the browser is given another.
 """
 
 import re
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -16,7 +18,7 @@ from gateway.endpoints.forgery import refuse_foreign_login
 from gateway.endpoints.granted import bearer_answer, cookie_answer
 from gateway.endpoints.services import Services
 from gateway.endpoints.signing_in import CodeNeeded, Credentials, Place, SignedIn, SigningIn
-from gateway.errors import Refused, refuse
+from gateway.errors import Refused, StoreUnavailable, refuse
 from gateway.sessions.answers import Login
 from gateway.tokens import csrf
 from gateway.users.passwords import MAX_PASSWORD_BYTES
@@ -85,18 +87,24 @@ def code_needed_answer(request: web.Request, needed: CodeNeeded) -> web.Response
 async def _granted(request: web.Request, signed_in: SignedIn, services: Services) -> web.Response:
     request[FACTS].subject = signed_in.login.subject.sub
     if signed_in.by_cookie:
-        return await in_cookies(signed_in.login, services)
+        return await in_cookies(request, signed_in.login, services)
     return bearer_answer(request, signed_in.login)
 
 
-async def in_cookies(outcome: Login, services: Services) -> web.Response:
+async def in_cookies(request: web.Request, outcome: Login, services: Services) -> web.Response:
     """Return the answer of a login by cookie; raises Refused (internal_error) when a browser would drop one."""
     try:
-        return cookie_answer(outcome, csrf.mint(services.secrets, outcome.session), services.cookies)
+        response = cookie_answer(outcome, csrf.mint(services.secrets, outcome.session), services.cookies)
     except Refused:
         # A browser would drop a cookie, so nobody could use this session: end it, and fail loudly.
         await services.sessions.logout(outcome.session, subject=outcome.subject.sub, tenant=outcome.subject.tenant)
         raise
+    before = cookies.read(request, services.cookies).refresh
+    if before is not None:
+        # This browser holds it no longer, and nobody else should (OWASP ASVS 7.2.4).
+        with suppress(StoreUnavailable):
+            await services.sessions.logout_by_refresh(before)
+    return response
 
 
 def place_of(request: web.Request, services: Services) -> Place:

@@ -90,6 +90,7 @@ class MemorySessions:
         self.amr: tuple[str, ...] = ()
         self.refreshes = 0
         self.fails: BaseException | None = None
+        self.fails_to_end: BaseException | None = None
         self.grant_is_over = True
 
     async def verify(self, username: str, password: str) -> Subject | BadCredentials:
@@ -198,6 +199,8 @@ class MemorySessions:
         return self._issuer.access_token(person, session=session, stamp_ms=int(now * 1000), auth_time=int(now))
 
     def _end(self, session: str) -> None:
+        if self.fails_to_end is not None:
+            raise self.fails_to_end
         self.live.pop(session, None)
         self.dead.add(session)
 

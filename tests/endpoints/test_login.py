@@ -183,6 +183,24 @@ async def test_a_login_always_makes_a_new_session_whatever_cookies_were_set_befo
     assert again.refresh != browser.refresh
 
 
+@pytest.mark.item(86)
+async def test_the_session_a_browser_had_ends_when_it_is_given_another_and_only_then(house: House) -> None:
+    browser, elsewhere = await house.cookies(), await house.cookies()
+    await house.client.post("/auth/login", json={**ALICE, "password": "x", "mode": "cookie"}, headers=browser.own)
+    await house.client.post("/auth/login", json=ALICE, headers=browser.own)
+    assert browser.session in house.sessions.live
+    await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"}, headers=browser.own)
+    assert browser.session not in house.sessions.live
+    assert elsewhere.session in house.sessions.live
+
+
+async def test_a_login_stands_though_the_old_session_cannot_be_ended(house: House) -> None:
+    browser = await house.cookies()
+    house.sessions.fails_to_end = StoreUnavailable("down")
+    response = await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"}, headers=browser.own)
+    assert response.status == 200
+
+
 @pytest.mark.item(132)
 @pytest.mark.parametrize(
     ("body", "member"),

@@ -171,7 +171,8 @@ async def test_the_json_endpoint_is_as_before(house: House) -> None:
 
 
 @pytest.mark.item(86)
-async def test_a_login_makes_a_new_session_beside_the_one_that_was_there(visit: Visit) -> None:
+async def test_a_login_makes_a_new_session_in_place_of_the_one_that_was_there(visit: Visit, house: House) -> None:
+    elsewhere = await house.login()
     await visit.log_in()
     before = dict(visit.cookies)
     await visit.open("/auth/login")
@@ -179,6 +180,9 @@ async def test_a_login_makes_a_new_session_beside_the_one_that_was_there(visit: 
     await visit.send(visit.form("/auth/login"), username="bob", password="demo")
     assert visit.status == 303
     assert visit.cookies["__Host-Http-gw-rt"] != before["__Host-Http-gw-rt"]
+    left = {session: person.sub for session, (_, person, _) in house.sessions.live.items()}
+    assert left.pop(elsewhere["session_id"]) == "alice"
+    assert list(left.values()) == ["bob"]
 
 
 # --- 150: no circles ---
