@@ -21,6 +21,7 @@ from gateway.tokens.carriers import (
     Unreadable,
     cookies,
 )
+from gateway.tokens.device import DEVICE_TTL
 
 MAX_COOKIE = 4096
 """Bytes of name, value and attributes; browsers drop a longer cookie without a word (rfc6265bis section 5.6)."""
@@ -51,7 +52,7 @@ class Carried(NamedTuple):
     login: str | None = None
     """Of a login that waits for its second factor."""
     device: str | None = None
-    """Of a browser somebody logged in with before."""
+    """The mark of a browser that somebody logged in with before."""
     repeated: bool = False
     """One of them came twice, so nobody can say which is meant: none counts."""
 
@@ -138,6 +139,11 @@ def csrf_line(token: str) -> str:
 def set_login(response: web.StreamResponse, value: str, age: int) -> None:
     """Tie a login that waits for its second factor to this browser; "" and 0 undo it."""
     response.headers.add("Set-Cookie", _line(LOGIN_COOKIE, value, age, "Strict"))
+
+
+def set_device(response: web.StreamResponse, mark: str) -> None:
+    """Mark this browser as one that is known; it stays so after the logout."""
+    response.headers.add("Set-Cookie", _line(DEVICE_COOKIE, mark, DEVICE_TTL, "Strict"))
 
 
 def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:

@@ -19,7 +19,6 @@ from gateway.endpoints.granted import bearer_answer, cookie_answer
 from gateway.endpoints.services import Services
 from gateway.endpoints.signing_in import CodeNeeded, Credentials, Place, SignedIn, SigningIn
 from gateway.errors import Refused, StoreUnavailable, refuse
-from gateway.sessions.answers import Login
 from gateway.tokens import csrf
 from gateway.users.passwords import MAX_PASSWORD_BYTES
 
@@ -87,18 +86,20 @@ def code_needed_answer(request: web.Request, needed: CodeNeeded) -> web.Response
 async def _granted(request: web.Request, signed_in: SignedIn, services: Services) -> web.Response:
     request[FACTS].subject = signed_in.login.subject.sub
     if signed_in.by_cookie:
-        return await in_cookies(request, signed_in.login, services)
+        return await in_cookies(request, signed_in, services)
     return bearer_answer(request, signed_in.login)
 
 
-async def in_cookies(request: web.Request, outcome: Login, services: Services) -> web.Response:
+async def in_cookies(request: web.Request, signed_in: SignedIn, services: Services) -> web.Response:
     """Return the answer of a login by cookie; raises Refused (internal_error) when a browser would drop one."""
+    outcome = signed_in.login
     try:
         response = cookie_answer(outcome, csrf.mint(services.secrets, outcome.session), services.cookies)
     except Refused:
         # A browser would drop a cookie, so nobody could use this session: end it, and fail loudly.
         await services.sessions.logout(outcome.session, subject=outcome.subject.sub, tenant=outcome.subject.tenant)
         raise
+    cookies.set_device(response, signed_in.device_mark)
     before = cookies.read(request, services.cookies).refresh
     if before is not None:
         # This browser holds it no longer, and nobody else should (OWASP ASVS 7.2.4).

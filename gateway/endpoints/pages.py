@@ -165,7 +165,7 @@ class LoginPages:
 
     async def _in(self, request: web.Request, signed_in: SignedIn) -> web.Response:
         request[FACTS].subject = signed_in.login.subject.sub
-        granted = await in_cookies(request, signed_in.login, self._services)
+        granted = await in_cookies(request, signed_in, self._services)
         return redirect(self._way_back(request), cookies_of(granted))
 
 

@@ -15,8 +15,10 @@ from gateway.errors import Refused, refuse
 from gateway.sessions.answers import BadCredentials, Login
 from gateway.sessions.begun import BEGUN_TTL
 from gateway.sessions.service import PASSWORD
+from gateway.tokens import device as devices
 from gateway.tokens.sealing import Seal
 from gateway.tokens.subject import Subject
+from gateway.users.turnstile import account_of
 
 _MARK = "gwm_"
 _SEALED = "sealed1:"
@@ -63,6 +65,8 @@ class SignedIn(NamedTuple):
     login: Login
     by_cookie: bool
     """As was asked for with the password."""
+    device_mark: str = ""
+    """For the browser, by which it is known from now on (`cookies.set_device`); "" when it is no browser."""
 
 
 class SigningIn:
@@ -75,7 +79,9 @@ class SigningIn:
     async def by_password(self, asked: Credentials, place: Place) -> SignedIn | CodeNeeded:
         """Check a password; the brake on guessing gives a turn first."""
         services = self._services
-        async with services.turnstile.attempt(asked.username, place.address) as attempt:
+        account = account_of(asked.username)
+        known = self._known(account, place)
+        async with services.turnstile.attempt(account, place.address, device=known) as attempt:
             subject = await services.sessions.verify(asked.username, asked.password)
             if isinstance(subject, BadCredentials):
                 attempt.failed()
@@ -83,13 +89,13 @@ class SigningIn:
             state = await services.second_factor.state(subject.sub)
             if state.enabled:
                 attempt.succeeded()
-                return await self._begun(asked, subject)
+                return await self._begun(asked, account, subject)
             login = await self._session(subject, PASSWORD, asked.scope, asked.device, place)
             if isinstance(login, BadCredentials):
                 attempt.failed()
                 raise _bad(login)
             attempt.succeeded()
-        return SignedIn(login, asked.by_cookie)
+        return self._signed_in(login, asked.by_cookie, account, place)
 
     async def by_code(self, token: str, code: str, place: Place) -> SignedIn:
         """Check the code for a login that `by_password` left waiting.
@@ -101,7 +107,7 @@ class SigningIn:
         raw = self._seal.open(_SEALED + token.removeprefix(_MARK), _ABOUT) if token.startswith(_MARK) else None
         if raw is None:
             raise _over("mfa_token")
-        sub, login_id, by_cookie, browser, scope, device = json.loads(raw)
+        sub, account, login_id, by_cookie, browser, scope, device = json.loads(raw)
         if by_cookie and not hmac.compare_digest(browser, _hashed(place.login_cookie or "")):
             raise _over("another_browser")
         if not await services.begun.attempt(login_id):
@@ -115,12 +121,22 @@ class SigningIn:
         login = await self._session(subject, amr, scope, device, place)
         if isinstance(login, BadCredentials):
             raise _over(login.reason)
-        return SignedIn(login, by_cookie)
+        return self._signed_in(login, by_cookie, account, place)
 
-    async def _begun(self, asked: Credentials, subject: Subject) -> CodeNeeded:
+    def _known(self, account: str, place: Place) -> str:
+        """Return the name of the browser, if somebody logged in to *account* with it before."""
+        return devices.read(self._services.secrets, account, place.device_cookie, self._services.clock.wall())
+
+    def _signed_in(self, login: Login, by_cookie: bool, account: str, place: Place) -> SignedIn:
+        if not by_cookie:
+            return SignedIn(login, by_cookie)
+        now, known = self._services.clock.wall(), self._known(account, place)
+        return SignedIn(login, by_cookie, devices.mint(self._services.secrets, account, now, known))
+
+    async def _begun(self, asked: Credentials, account: str, subject: Subject) -> CodeNeeded:
         login_id = randomness.token_urlsafe(16)
         cookie = randomness.token_urlsafe(16) if asked.by_cookie else ""
-        facts = [subject.sub, login_id, asked.by_cookie, _hashed(cookie), asked.scope, asked.device]
+        facts = [subject.sub, account, login_id, asked.by_cookie, _hashed(cookie), asked.scope, asked.device]
         await self._services.begun.begin(login_id)
         sealed = self._seal.close(json.dumps(facts).encode(), _ABOUT)
         return CodeNeeded(_MARK + sealed.removeprefix(_SEALED), cookie, asked.by_cookie)

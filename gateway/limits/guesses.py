@@ -4,7 +4,8 @@ Three counts:
 
 * the **pair** (this account from this address): a few free tries, then 1 s, 2 s, 4 s … up to 15 minutes
 * the **account** from anywhere: more free tries, then the same ladder; an address from which the person logged in
-  before does not climb it, so that strangers cannot lock anybody out
+  before does not climb it, so that strangers cannot lock anybody out. A browser in which they did has a ladder of its
+  own in place of both, so that it is not held up by its neighbours at the same address either
 * the **address** over all accounts: never refuses, because many people may share it; its tries are marked slow, for
   the narrow lane of `users.turnstile`
 
@@ -57,6 +58,8 @@ class Guess(NamedTuple):
     """The client's; its network counts (`limits.failures.network`)."""
     kind: str = "password"
     """Secrets of another kind have counts of their own."""
+    device: str = ""
+    """Names a browser in which somebody logged in to this account before, as its mark proves (`tokens.device`)."""
 
 
 class Reserved(NamedTuple):
@@ -66,7 +69,7 @@ class Reserved(NamedTuple):
     turn: str
     """Names this try among those of the account."""
     known: bool
-    """The person logged in from this address before: only the pair counts."""
+    """The person logged in from this address or with this browser before: the account's count is left alone."""
     slow_for: int = 0
     """The address has failed too often lately, and should wait so many seconds after a failure; else 0."""
 
@@ -90,7 +93,7 @@ class Throttle(Protocol):
         ...
 
     async def succeeded(self, reserved: Reserved) -> None:
-        """The secret was right: pair and account start afresh, and the address is known from now on."""
+        """The secret was right: the counts start afresh, and the address is known from now on."""
         ...
 
     async def failed(self, reserved: Reserved) -> None:

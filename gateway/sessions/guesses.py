@@ -44,8 +44,8 @@ class StoredThrottle:
         turn = secrets.token_urlsafe(9)
         reply = await self._link.run(
             self._reserve,
-            (keys.pair, keys.account, keys.known),
-            (turn, _ms(limits.lease), limits.pair_free, limits.account_free),
+            (keys.source, keys.account, keys.known),
+            (turn, _ms(limits.lease), "1" if guess.device else "", limits.pair_free, limits.account_free),
         )
         match reply:
             case [1, known]:
@@ -59,7 +59,7 @@ class StoredThrottle:
                 raise StoreUnavailable("the store's answer is not ours (guess)")
 
     async def succeeded(self, reserved: Reserved) -> None:
-        """The secret was right: pair and account start afresh, and the address is known from now on."""
+        """The secret was right: the counts start afresh, and the address is known from now on."""
         await self._ended(reserved, "right")
 
     async def failed(self, reserved: Reserved) -> None:
@@ -75,8 +75,8 @@ class StoredThrottle:
 
     async def _ended(self, reserved: Reserved, outcome: str) -> None:
         limits, keys = self._limits, self.keys_of(reserved.guess)
-        ladders = [(keys.pair, limits.pair_free)]
-        # A known address did not ask the account's count, so it must not reset it for the strangers either.
+        ladders = [(keys.source, limits.pair_free)]
+        # A known address or browser did not ask the account's count, so it must not reset it for the strangers either.
         if not reserved.known:
             ladders.append((keys.account, limits.account_free))
         times = (limits.known, limits.first, limits.longest, limits.forget)
@@ -90,8 +90,10 @@ class StoredThrottle:
         """Return where *guess* is counted."""
         place = network(guess.address)
         place = place.hex() if isinstance(place, bytes) else place
-        account = self._mark(guess.kind, guess.account)
-        return self._keys.guesses(account, self._mark(guess.kind, guess.account, place), self._mark("address", place))
+        account = self._mark("account", guess.kind, guess.account)
+        pair = self._mark("pair", guess.kind, guess.account, place)
+        device = self._mark("device", guess.kind, guess.account, guess.device) if guess.device else ""
+        return self._keys.guesses(account, pair, self._mark("address", place), device)
 
     def _mark(self, *parts: str) -> str:
         # How many parts there are, and how long each is, is part of it: no two guesses run into one another.

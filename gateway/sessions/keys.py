@@ -10,6 +10,7 @@
     {prefix}:{o:<mark>}        STRING  the latest step of time-based codes that a user has used
     {prefix}:{g:<account>}:a   HASH    failed guesses at an account, and those in flight; see reserve_guess.lua
     ...                  :p:<pair>     the same of an account from one address
+    ...                  :d:<device>   the same of an account from one browser that is known
     ...                  :k:<pair>  STRING  somebody logged in to the account from that address
     {prefix}:g:<address>       STRING  lives as long as failed guesses of that address are not forgiven
     {prefix}:{rev}             STREAM  the revocation feed
@@ -17,9 +18,10 @@
     {prefix}:{keys}            HASH    the signing keys, sealed: n (revision), m (mark), d (document of tokens.kept)
 
 `<tag>` is the keyed hash of issuer, tenant and subject, and the braces are the cluster's hash tag: all that belongs to
-one user sits in one slot, and a dump of the store names nobody by key. `<account>`, `<pair>` and `<address>` are keyed
-hashes of what was typed and from where. Nothing in here is a credential: the family is kept as SHA-256 of 128 random
-bits, and a token cannot be made without it; signing keys rest sealed by a secret that is not in the store.
+one user sits in one slot, and a dump of the store names nobody by key. `<account>`, `<pair>`, `<device>` and
+`<address>` are keyed hashes of what was typed and from where. Nothing in here is a credential: the family is kept as
+SHA-256 of 128 random bits, and a token cannot be made without it; signing keys rest sealed by a secret that is not in
+the store.
 """
 
 from dataclasses import dataclass
@@ -50,7 +52,8 @@ class GuessKeys(NamedTuple):
     """Where a guess at a secret is counted; all but the address's in one slot."""
 
     account: str
-    pair: str
+    source: str
+    """Of the address, or of the browser that is known."""
     known: str
     address: str
 
@@ -89,7 +92,8 @@ class Keys:
         """Return the key of the last used step of the user with this mark."""
         return f"{self.prefix}:{{o:{mark.hex()}}}"
 
-    def guesses(self, account: str, pair: str, address: str) -> GuessKeys:
-        """Return the keys of a guess; each argument is a keyed hash, in hex."""
+    def guesses(self, account: str, pair: str, address: str, device: str = "") -> GuessKeys:
+        """Return the keys of a guess; each argument is a keyed hash in hex, *device* that of a browser if it counts."""
         base = f"{self.prefix}:{{g:{account}}}"
-        return GuessKeys(f"{base}:a", f"{base}:p:{pair}", f"{base}:k:{pair}", f"{self.prefix}:g:{address}")
+        source = f"{base}:d:{device}" if device else f"{base}:p:{pair}"
+        return GuessKeys(f"{base}:a", source, f"{base}:k:{pair}", f"{self.prefix}:g:{address}")

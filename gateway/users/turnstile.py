@@ -24,6 +24,11 @@ _SOON, _LATER = 0.02, 0.25
 """Seconds until the store is asked again, the first time and at most."""
 
 
+def account_of(name: str) -> str:
+    """Return the spelling of *name* under which guesses are counted."""
+    return normal_name(name[: _MAX_NAME + 1])[: _MAX_NAME + 1]
+
+
 class Attempt:
     """One try that may go ahead; say `succeeded` or `failed` once, else it counts for nothing."""
 
@@ -62,15 +67,17 @@ class Turnstile:
         self._works: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def attempt(self, account: str, address: str, kind: str = "password") -> AsyncIterator[Attempt]:
-        """Hold a turn for one check of *account*'s secret; of another *kind* than a password, say which.
+    async def attempt(
+        self, account: str, address: str, kind: str = "password", device: str = ""
+    ) -> AsyncIterator[Attempt]:
+        """Hold a turn for one check of *account*'s secret; *kind* and *device* as in `Guess`.
 
         Raises:
             Refused: (rate_limited) with the seconds to wait, alike for accounts that exist and that do not;
                 (overloaded) too many wait already.
             StoreUnavailable: no turn can be had, or it could not be written down how the try ended.
         """
-        guess = Guess(normal_name(account[: _MAX_NAME + 1])[: _MAX_NAME + 1], address, kind)
+        guess = Guess(account_of(account), address, kind, device)
         with self._line(guess) as line:
             attempt = Attempt(await self._turn(guess, line))
             try:

@@ -333,13 +333,18 @@ class Browser:
     refresh: str
     csrf: str
     session: str
+    device: str = ""
 
     @classmethod
     def of(cls, lines: list[str], members: dict[str, str]) -> "Browser":
         """Read the Set-Cookie lines of an answer."""
         values = {line.partition("=")[0]: line.partition("=")[2].partition(";")[0] for line in lines}
         return cls(
-            values["__Host-Http-gw-at"], values["__Host-Http-gw-rt"], values["__Host-gw-csrf"], members["session_id"]
+            values["__Host-Http-gw-at"],
+            values["__Host-Http-gw-rt"],
+            values["__Host-gw-csrf"],
+            members["session_id"],
+            values.get("__Host-Http-gw-dv", ""),
         )
 
     @property

@@ -12,6 +12,7 @@ from gateway.endpoints.application import SERVER_LIMITS, application
 from gateway.endpoints.cookies import CookieSettings
 from gateway.errors import Refused, StoreUnavailable, refuse
 from gateway.limits.guesses import ThrottleLimits
+from gateway.tokens.device import DEVICE_TTL
 from gateway.tokens.verify import Identity
 from gateway.users.file import UserRecord
 from gateway.users.turnstile import Turnstile
@@ -77,7 +78,7 @@ async def test_curl_without_json_tools_can_ask_for_the_bare_token(house: House) 
 
 
 @pytest.mark.item(136, 137)
-async def test_cookie_mode_sets_three_cookies_and_puts_no_token_into_the_body(house: House) -> None:
+async def test_cookie_mode_sets_cookies_and_puts_no_token_into_the_body(house: House) -> None:
     response = await house.client.post("/auth/login", json={**ALICE, "mode": "cookie"})
     text = await response.text()
     members = json.loads(text)
@@ -89,6 +90,7 @@ async def test_cookie_mode_sets_three_cookies_and_puts_no_token_into_the_body(ho
         f"__Host-Http-gw-at={browser.access}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={ACCESS_TTL}",
         f"__Host-Http-gw-rt={browser.refresh}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={REFRESH_TTL}",
         f"__Host-gw-csrf={members['csrf_token']}; Path=/; Secure; SameSite=Strict; Max-Age={REFRESH_TTL}",
+        f"__Host-Http-gw-dv={browser.device}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={DEVICE_TTL}",
     ]
     assert browser.access not in text
     assert browser.refresh not in text

@@ -102,7 +102,12 @@ def visit(house: House) -> Visit:
 async def test_a_person_signs_in_with_a_form_and_arrives_where_they_wanted(visit: Visit) -> None:
     await visit.log_in("/app%3Fa%3Db")
     assert (visit.status, visit.location) == (303, "/app?a=b")
-    assert set(visit.cookies) == {"__Host-Http-gw-at", "__Host-Http-gw-rt", "__Host-gw-csrf"}
+    assert set(visit.cookies) == {
+        "__Host-Http-gw-at",
+        "__Host-Http-gw-rt",
+        "__Host-gw-csrf",
+        "__Host-Http-gw-dv",
+    }
     assert visit.house.facts[-1].subject == "alice"
     assert visit.text == "", "137: no token in a body"
 
@@ -346,7 +351,7 @@ async def test_signing_out_ends_the_session_and_clears_the_cookies(visit: Visit,
     await visit.open("/auth/account")
     await visit.send(visit.form(f"/auth/account/sign-out{'-everywhere' if everywhere else ''}"))
     assert visit.location == "/auth/signed-out"
-    assert visit.cookies == {}
+    assert set(visit.cookies) == {"__Host-Http-gw-dv"}, "the browser stays known"
     assert len(visit.house.sessions.live) == (0 if everywhere else 1)
     assert "You are signed out" in (await visit.open(visit.location)).text
 

@@ -33,7 +33,7 @@ class MemoryThrottle:
 
     async def reserve(self, guess: Guess) -> Reserved | Throttled | Busy:
         now, limits = self._now(), self.limits
-        known = now < self.known.get(_pair(guess), -math.inf)
+        known = guess.device != "" or now < self.known.get(_pair(guess), -math.inf)
         ladders = [(self.ladders.setdefault(key, Ladder()), free) for key, free in self._ladders(guess, known)]
         wait = max(ladder.free_at - now for ladder, _ in ladders)
         if wait > 0:
@@ -70,8 +70,9 @@ class MemoryThrottle:
         self._end(reserved)
 
     def _ladders(self, guess: Guess, known: bool) -> list[tuple[Key, int]]:
-        pair, account = (_pair(guess), self.limits.pair_free), (("account", *_who(guess)), self.limits.account_free)
-        return [pair] if known else [pair, account]
+        key = ("device", *_who(guess), guess.device) if guess.device else _pair(guess)
+        source, account = (key, self.limits.pair_free), (("account", *_who(guess)), self.limits.account_free)
+        return [source] if known else [source, account]
 
     def _end(self, reserved: Reserved) -> list[tuple[Ladder, int]]:
         ladders = [(self.ladders[key], free) for key, free in self._ladders(reserved.guess, reserved.known)]

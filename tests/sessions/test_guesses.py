@@ -32,31 +32,33 @@ class Brake:
         self.wait = wait
         """Makes it so that so many seconds have passed."""
 
-    async def ask(self, account: str = "alice", address: str = ATTACKER) -> Reserved | Throttled | Busy:
-        return await self.throttle.reserve(Guess(account, address))
+    async def ask(
+        self, account: str = "alice", address: str = ATTACKER, device: str = ""
+    ) -> Reserved | Throttled | Busy:
+        return await self.throttle.reserve(Guess(account, address, device=device))
 
-    async def turn(self, account: str = "alice", address: str = ATTACKER) -> Reserved:
-        turn = await self.ask(account, address)
+    async def turn(self, account: str = "alice", address: str = ATTACKER, device: str = "") -> Reserved:
+        turn = await self.ask(account, address, device)
         assert isinstance(turn, Reserved), turn
         return turn
 
-    async def fail(self, times: int, account: str = "alice", address: str = ATTACKER) -> None:
+    async def fail(self, times: int, account: str = "alice", address: str = ATTACKER, device: str = "") -> None:
         for _ in range(times):
-            await self.throttle.failed(await self.turn(account, address))
+            await self.throttle.failed(await self.turn(account, address, device))
 
-    async def succeed(self, account: str = "alice", address: str = ATTACKER) -> None:
-        await self.throttle.succeeded(await self.turn(account, address))
+    async def succeed(self, account: str = "alice", address: str = ATTACKER, device: str = "") -> None:
+        await self.throttle.succeeded(await self.turn(account, address, device))
 
-    async def has_turn(self, account: str = "alice", address: str = ATTACKER) -> bool:
+    async def has_turn(self, account: str = "alice", address: str = ATTACKER, device: str = "") -> bool:
         """Whether a try may be made; it is not."""
-        turn = await self.ask(account, address)
+        turn = await self.ask(account, address, device)
         if isinstance(turn, Reserved):
             await self.throttle.released(turn)
         return isinstance(turn, Reserved)
 
-    async def delay(self, account: str = "alice", address: str = ATTACKER) -> float:
+    async def delay(self, account: str = "alice", address: str = ATTACKER, device: str = "") -> float:
         """The delay, in steps of the ladder."""
-        wait = await self.ask(account, address)
+        wait = await self.ask(account, address, device)
         assert isinstance(wait, Throttled), wait
         return round(wait.retry_after / LIMITS.first, 1)
 
@@ -228,6 +230,43 @@ class ThrottleContract:
         await brake.fail(4)
         assert await brake.has_turn()
 
+    @pytest.mark.item("124")
+    async def test_a_known_browser_is_held_up_by_nobody_at_its_own_address_nor_elsewhere(self, brake: Brake) -> None:
+        await brake.fail(5, address=OFFICE)
+        for i in range(5):
+            await brake.fail(1, address=f"203.0.113.{i}")
+        assert await brake.delay(address=OFFICE) == 1
+        assert await brake.delay(address=HOME) == 1
+        for address in (OFFICE, HOME):
+            assert await brake.has_turn(address=address, device="laptop")
+
+    async def test_nor_by_guesses_that_are_being_checked(self, brake: Brake) -> None:
+        for _ in range(5):
+            await brake.turn(address=OFFICE)
+        assert await brake.ask(address=OFFICE) == Busy()
+        assert await brake.has_turn(address=OFFICE, device="laptop")
+
+    @pytest.mark.item("124")
+    async def test_a_browser_that_was_stolen_has_a_ladder_of_its_own(self, brake: Brake) -> None:
+        await brake.fail(3, address=OFFICE, device="laptop")
+        await brake.fail(2, address=HOME, device="laptop")
+        assert await brake.delay(address=ATTACKER, device="laptop") == 1
+        assert await brake.has_turn(address=ATTACKER, device="phone")
+        assert await brake.has_turn(address=ATTACKER)
+
+    async def test_a_success_in_a_known_browser_gives_strangers_no_new_tries(self, brake: Brake) -> None:
+        await brake.fail(5, address=OFFICE)
+        for i in range(5):
+            await brake.fail(1, address=f"203.0.113.{i}")
+        await brake.succeed(address=OFFICE, device="laptop")
+        assert await brake.delay(address=OFFICE) == 1
+        assert await brake.delay(address=HOME) == 1
+
+    async def test_a_known_browser_is_never_slow(self, brake: Brake) -> None:
+        for i in range(55):
+            await brake.fail(1, account=f"user{i}")
+        assert not (await brake.turn(device="laptop")).slow_for
+
     async def test_secrets_of_another_kind_have_counts_of_their_own(self, brake: Brake) -> None:
         await brake.fail(5)
         assert isinstance(await brake.throttle.reserve(Guess("alice", ATTACKER, "client")), Reserved)
@@ -279,6 +318,7 @@ STEPS = st.lists(
         st.sampled_from(["reserve", "reserve", "succeeded", "failed", "failed", "released", "wait"]),
         st.sampled_from(["alice", "bob"]),
         st.sampled_from([HOME, ATTACKER, OFFICE]),
+        st.sampled_from(["", "", "laptop"]),
     ),
     max_size=60,
 )
@@ -288,7 +328,7 @@ STEPS = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 async def test_the_store_does_what_the_model_does_and_nobody_waits_for_ever(
-    store: SessionStore, steps: list[tuple[str, str, str]]
+    store: SessionStore, steps: list[tuple[str, str, str, str]]
 ) -> None:
     await store.link.command("FLUSHALL")
     both = (stored(store), remembered(MovedClock()))
@@ -298,9 +338,9 @@ async def test_the_store_does_what_the_model_does_and_nobody_waits_for_ever(
         for brake, turn in zip(both, turns, strict=True):
             await getattr(brake.throttle, step)(turn)
 
-    for step, account, address in steps:
+    for step, account, address, device in steps:
         if step == "reserve":
-            one, other = [await brake.ask(account, address) for brake in both]
+            one, other = [await brake.ask(account, address, device) for brake in both]
             assert seen(one) == seen(other)
             if isinstance(one, Reserved) and isinstance(other, Reserved):
                 held.append((one, other))
@@ -314,7 +354,9 @@ async def test_the_store_does_what_the_model_does_and_nobody_waits_for_ever(
     for brake in both:
         await brake.wait(LIMITS.longest)
         for account in ("alice", "bob"):
-            assert [await brake.has_turn(account, address) for address in (HOME, ATTACKER)] == [True, True]
+            for address in (HOME, ATTACKER):
+                assert await brake.has_turn(account, address)
+                assert await brake.has_turn(account, address, "laptop")
 
 
 def seen(turn: Reserved | Throttled | Busy) -> tuple[object, ...]:
@@ -341,12 +383,13 @@ async def test_the_store_names_nobody(store: SessionStore) -> None:
     brake = stored(store)
     await brake.succeed("alice", HOME)
     await brake.fail(1, "alice", ATTACKER)
+    await brake.fail(1, "alice", ATTACKER, "laptop")
     dump = ""
     for key in await keys_in(store):
         kind = text(await store.link.command("TYPE", key))
         dump += key + repr(await store.link.command("HGETALL" if kind == "hash" else "GET", key))
-    assert dump.count("gw:") == 4
-    assert not any(name in dump for name in ("alice", HOME, ATTACKER))
+    assert dump.count("gw:") == 5
+    assert not any(name in dump for name in ("alice", "laptop", HOME, ATTACKER))
 
 
 async def test_everything_kept_of_a_guess_goes_by_itself(store: SessionStore) -> None:

@@ -1,8 +1,8 @@
--- Let a guess begin: {1, whether the address is known}. Or {0} while others in flight decide, {-1, ms to wait}.
--- KEYS  ladder of the pair, ladder of the account, the mark that the address is known
--- ARGV  name of the guess, ms of its lease, free guesses of each ladder
+-- Let a guess begin: {1, whether address or browser is known}. Or {0} while others in flight decide, {-1, ms to wait}.
+-- KEYS  ladder of the pair or of the browser, ladder of the account, the mark that the address is known
+-- ARGV  name of the guess, ms of its lease, '1' for a browser that is known, free guesses of each ladder
 -- A ladder: n failures, fr free again at, fo forgotten at (ms), and for each guess in flight t:<name>, its lease's end.
-local known = redis.call('GET', KEYS[3])
+local known = ARGV[3] == '1' or redis.call('GET', KEYS[3])
 local ladders = known and 1 or 2
 local wait, busy = 0, false
 for i = 1, ladders do
@@ -16,7 +16,7 @@ for i = 1, ladders do
   wait = math.max(wait, (at.fr or 0) - now)
   if now < (at.fo or 0) then failures = at.n end
   -- As many at once as there are free tries left; after those, one at a time.
-  busy = busy or (flying > 0 and failures + flying >= tonumber(ARGV[2 + i]))
+  busy = busy or (flying > 0 and failures + flying >= tonumber(ARGV[3 + i]))
 end
 if wait > 0 then return {-1, wait} end
 if busy then return {0} end
