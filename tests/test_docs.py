@@ -30,6 +30,7 @@ from gateway.telemetry.access_log import JsonLines
 from gateway.telemetry.record import Record
 from gateway.tokens.verify import REASONS
 from tests.journeys.house import ROOT, Gateway, outside, running
+from tests.journeys.test_user_stores import BCRYPT
 from tests.journeys.tour import commands, here, walk
 from tests.programs import require
 
@@ -131,9 +132,10 @@ def _supply(folder: Path, text: str) -> str:
     for name, key in _files(yaml.safe_load(text)):
         target = folder / name.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text("users: {}\n" if name.endswith(".yaml") else secrets.token_hex(32))
+        named = {"htpasswd": f"ana:{BCRYPT}\n", "groups": "admin: ana\n"}.get(target.name, secrets.token_hex(32))
+        target.write_text("users: {}\n" if name.endswith(".yaml") else named)
         target.chmod(0o600)
-        assert key != "file" or name.endswith((".yaml", ".pem")), f"what is {name}?"
+        assert key != "file" or name.endswith((".yaml", ".pem", "htpasswd")), f"what is {name}?"
         if name.startswith("/"):
             text = re.sub(rf"(?<=[\s:]){re.escape(name)}(?=[\s,}}])", str(target), text)
     return text

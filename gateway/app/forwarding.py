@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.app.denials import Denials
 from gateway.app.sight import Sight
+from gateway.app.tls import client_tls
 from gateway.clock import Clock
 from gateway.config.models import IDENTITY_HEADERS, Config
 from gateway.config.upstreams import UpstreamConfig, Url
-from gateway.errors import ConfigError
 from gateway.gate import Gate
 from gateway.proxy import connect as ways
 from gateway.proxy.balancer import BALANCERS
@@ -93,16 +93,10 @@ def upstream_tls(upstream: UpstreamConfig) -> ssl.SSLContext | None:
     if not any(target.url.scheme == "https" for target in upstream.targets):
         return None
     tls = upstream.tls
-    try:
-        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls and tls.ca_file else None)
-        if tls and tls.certificate_file:
-            context.load_cert_chain(tls.certificate_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"upstreams: tls files cannot be used: {error}") from error
+    context = client_tls("upstreams", tls)
     if tls and tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

@@ -154,7 +154,14 @@ class Gateway:
             self._tasks.append(watch)
         outbound = Outbound()
         self._exits.push_async_callback(outbound.close)
-        users = UserStores(self.secrets, self.pool, self.data, self._user_store_fault)
+        users = UserStores(
+            self.secrets,
+            self.pool,
+            self.data,
+            outbound=outbound,
+            store=store,
+            on_fault=self._user_store_fault,
+        )
         self._exits.push_async_callback(users.close)
         turnstile = Turnstile(StoredThrottle(store, self.secrets.subject_tag))
         self._exits.push_async_callback(turnstile.close)

@@ -4,11 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.app.callout import UsersService
 from gateway.config.models import Config
 from gateway.config.roles import bringing
-from gateway.config.verify import DatabaseConfig
+from gateway.config.verify import CalloutConfig, DatabaseConfig
 from gateway.errors import ConfigError
+from gateway.outbound.client import Outbound
+from gateway.sessions.remembered import RememberedPeople
+from gateway.sessions.store import SessionStore
+from gateway.tokens.sealing import Seal
 from gateway.tokens.secrets import Secrets
+from gateway.users.callout import CalloutUsers
 from gateway.users.change import PasswordStore
 from gateway.users.checking import Checking
 from gateway.users.claims import MappedPeople
@@ -34,36 +40,64 @@ class People(NamedTuple):
 class UserStores:
     """Opens what is asked for, once; `close` closes all of it."""
 
-    def __init__(self, secrets: Secrets, pool: Pool, data: Path, on_fault: Callable[[str], None]) -> None:
-        """*on_fault* is told what is wrong with a database, for the operator's log."""
+    def __init__(
+        self,
+        secrets: Secrets,
+        pool: Pool,
+        data: Path,
+        *,
+        outbound: Outbound,
+        store: SessionStore,
+        on_fault: Callable[[str], None],
+    ) -> None:
+        """*on_fault* is told what is wrong with a database or a service, for the operator's log.
+
+        *store* is where sessions are, and what a service said of people that cannot be asked again.
+        """
         self._secrets = secrets
         self._pool = pool
         self._data = data
+        self._outbound = outbound
+        self._store = store
         self._on_fault = on_fault
         self._databases: dict[DatabaseConfig, tuple[Database, People]] = {}
 
     def of(self, config: Config, records: Mapping[str, UserRecord]) -> People:
-        """Return the people of *config*; *records* are those of its users file.
+        """Return the people of *config*; *records* are those of its file of users.
 
         Raises:
-            ConfigError: a database that cannot be used, or whose libraries are not installed.
+            ConfigError: a database or service that cannot be used, or libraries that are not installed.
         """
-        if config.login is None:
+        login = config.login
+        if login is None:
             return People(FileUsers({}, self._pool))
-        written = config.login.verify.database
-        if written is None:
-            people = People(FileUsers(records, self._pool))
+        verify = login.verify
+        if verify.callout is not None:
+            people = People(self._service(verify.callout, config))
+        elif verify.database is not None:
+            if verify.database not in self._databases:
+                self._databases[verify.database] = self._opened(verify.database)
+            people = self._databases[verify.database][1]
         else:
-            if written not in self._databases:
-                self._databases[written] = self._opened(written)
-            people = self._databases[written][1]
-        verifier = MappedPeople(people.verifier, config.login.claim_map, bringing(config.roles))
-        return people._replace(verifier=verifier)
+            people = People(FileUsers(records, self._pool, any_hash=verify.htpasswd is not None))
+        return people._replace(verifier=MappedPeople(people.verifier, login.claim_map, bringing(config.roles)))
 
     async def close(self) -> None:
         """Close every connection."""
         for database, _ in self._databases.values():
             await database.close()
+
+    def _service(self, written: CalloutConfig, config: Config) -> CalloutUsers:
+        longest = config.tokens.refresh.ttl
+        return CalloutUsers(
+            UsersService(self._outbound, written),
+            written.url,
+            written.lookup_url,
+            RememberedPeople(self._store, self._secrets.subject_tag, longest),
+            Seal(self._secrets.people),
+            whole=bool(config.login and config.login.claims),
+            on_fault=self._on_fault,
+        )
 
     def _opened(self, written: DatabaseConfig) -> "tuple[Database, People]":
         from gateway.users.database import OWN, DatabaseUsers, Queries

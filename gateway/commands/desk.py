@@ -20,6 +20,7 @@ from gateway.commands.option import guarded
 from gateway.commands.shared import House, house
 from gateway.config.users import file_users
 from gateway.errors import ConfigError, Refused, StoreUnavailable
+from gateway.outbound.client import Outbound
 from gateway.sessions.embedded import EmbeddedStore, running_at
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed
@@ -67,7 +68,16 @@ async def operations(found: House) -> AsyncIterator[Operations]:
         store = await exits.enter_async_context(_store(found))
         pool = HashPool(1)
         exits.callback(pool.close)
-        users = UserStores(secrets, pool, found.data, lambda reason: events.error("user_store", {"reason": reason}))
+        outbound = Outbound()
+        exits.push_async_callback(outbound.close)
+        users = UserStores(
+            secrets,
+            pool,
+            found.data,
+            outbound=outbound,
+            store=store,
+            on_fault=lambda reason: events.error("user_store", {"reason": reason}),
+        )
         exits.push_async_callback(users.close)
         feed = Feed(
             store,

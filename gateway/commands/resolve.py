@@ -5,13 +5,16 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from urllib.parse import urlsplit
 
+from gateway.app.callout import service_tls
 from gateway.app.forwarding import upstream_tls
 from gateway.app.issuers import place
 from gateway.commands.check import Answered
 from gateway.config.issuers import TrustedIssuerConfig
 from gateway.config.models import Config
 from gateway.config.upstreams import UpstreamConfig, Url
+from gateway.config.verify import CalloutConfig
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.outbound.client import Outbound
 from gateway.outbound.jwks import KeyFetcher
@@ -33,6 +36,10 @@ async def _answers(config: Config) -> list[Answered]:
         asked: list[Awaitable[Answered]] = []
         if not config.effective.embedded:
             asked.append(_asked("store", partial(_store, config)))
+        callout = None if config.login is None else config.login.verify.callout
+        if callout is not None:
+            for key, url in callout.urls.items():
+                asked.append(_asked(f"login.verify.callout.{key} {url}", partial(_service, callout, url)))
         for name, issuer in config.trusted_issuers.items():
             if issuer.fetched:
                 asked.append(_asked(f"trusted_issuers.{name}", partial(_keys, name, issuer, outbound)))
@@ -60,19 +67,27 @@ async def _asked(what: str, ask: Callable[[], Awaitable[str]]) -> Answered:
 async def _target(upstream: UpstreamConfig, url: Url) -> str:
     if url.scheme == "unix":
         _, writer = await asyncio.open_unix_connection(url.socket)
-        said = "connected"
-    elif url.scheme == "https":
-        context = upstream_tls(upstream)
-        name = (upstream.tls.server_name if upstream.tls else None) or url.host
-        _, writer = await asyncio.open_connection(url.host, url.port, ssl=context, server_hostname=name)
-        secure = writer.get_extra_info("ssl_object")
-        assert isinstance(secure, ssl.SSLObject)
-        said = f"connected with {secure.version()}"
-    else:
-        _, writer = await asyncio.open_connection(url.host, url.port)
-        said = "connected"
+        writer.close()
+        return "connected"
+    name = (upstream.tls.server_name if upstream.tls else None) or url.host
+    return await _connected(url.host, url.port, upstream_tls(upstream) if url.scheme == "https" else None, name)
+
+
+async def _service(callout: CalloutConfig, place: str) -> str:
+    url = urlsplit(place)
+    is_tls = url.scheme == "https"
+    host, port = url.hostname or "", url.port or (443 if is_tls else 80)
+    context = (service_tls(callout) or ssl.create_default_context()) if is_tls else None
+    return await _connected(host, port, context, host)
+
+
+async def _connected(host: str, port: int, context: ssl.SSLContext | None, name: str) -> str:
+    """Connect, by TLS when there is a *context*, to whoever proves to be *name*."""
+    server_name = None if context is None else name
+    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=server_name)
+    secure = writer.get_extra_info("ssl_object")
     writer.close()
-    return said
+    return f"connected with {secure.version()}" if isinstance(secure, ssl.SSLObject) else "connected"
 
 
 async def _store(config: Config) -> str:

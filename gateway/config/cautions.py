@@ -62,8 +62,11 @@ def _upstreams(config: Config) -> Iterator[str]:
 
 
 def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
-    if config.login is not None and config.login.verify.file is not None and not users:
-        yield f"{config.login.verify.file}: nobody can log in; make a password hash with: gateway users hash"
+    verify = None if config.login is None else config.login.verify
+    if verify is not None and verify.users_file is not None and not users:
+        yield f"{verify.users_file}: nobody can log in; make a password hash with: gateway users hash"
+    if verify is not None and verify.callout is not None and verify.callout.insecure_http:
+        yield "login.verify.callout.insecure_http: passwords go to the users' service in clear"
     demo = [name for name, record in users.items() if record.demo]
     if demo:
         yield f"demo users ({', '.join(demo)}) have passwords that everybody knows; they are for this machine only"

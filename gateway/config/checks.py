@@ -1,6 +1,6 @@
 """What values mean together: names that must exist, routes that are equal, combinations that are unsafe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -235,6 +235,9 @@ def _files(draft: Draft) -> Iterator[Finding]:
     if config.pages is not None:
         named["pages", "logo_file"] = config.pages.logo_file
         named["pages", "stylesheet_file"] = config.pages.stylesheet_file
+    if config.login is not None and (callout := config.login.verify.callout) is not None:
+        own: Loc = ("login", "verify", "callout")
+        named |= _pair(own, callout.certificate_file, callout.key_file) | {(*own, "ca_file"): callout.ca_file}
     for name, client in config.clients.items():
         named["clients", name, "secret_file"] = client.secret_file
         named |= {("clients", name, "keys", at, "file"): key.file for at, key in enumerate(client.keys)}
@@ -249,7 +252,7 @@ def _files(draft: Draft) -> Iterator[Finding]:
             yield Finding(loc, f"{path} cannot be read: {reason}")
 
 
-def _pair(loc: Loc, certificate: Path | None, key: Path | None) -> Mapping[Loc, Path | None]:
+def _pair(loc: Loc, certificate: Path | None, key: Path | None) -> dict[Loc, Path | None]:
     return {(*loc, "certificate_file"): certificate, (*loc, "key_file"): key}
 
 

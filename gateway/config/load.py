@@ -43,6 +43,8 @@ _SECRETS = (
     _SecretField(("server", "admin"), "token", 16),
     _SecretField(("store",), "password", 0),
     _SecretField(("store",), "sentinel_password", 0),
+    _SecretField(("login", "verify", "database"), "password", 0),
+    _SecretField(("login", "verify", "callout"), "token", 16),
 )
 
 

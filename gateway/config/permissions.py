@@ -29,7 +29,7 @@ def permission_findings(config: Config, users: Mapping[str, UserRecord]) -> Iter
 def _ungranted(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Finding]:
     """Permissions that rules ask for and nobody has; said only where all that can give one is in the files."""
     login = config.login
-    if login is not None and (login.verify.database is not None or "permissions" in login.claims):
+    if login is not None and (login.verify.users_file is None or "permissions" in login.claims):
         return
     if any(issuer.permissions is not None for issuer in config.trusted_issuers.values()):
         return

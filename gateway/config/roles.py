@@ -38,7 +38,7 @@ def bringing(roles: Mapping[str, RoleConfig]) -> dict[str, frozenset[str]]:
 def held(config: Config, users: Mapping[str, UserRecord]) -> frozenset[str] | None:
     """Return the roles that somebody has; None when that is not in the files, or nobody has any yet."""
     login = config.login
-    if login is not None and (login.verify.database is not None or "roles" in login.claims):
+    if login is not None and (login.verify.users_file is None or "roles" in login.claims):
         return None
     named: list[Iterable[str]] = [
         *(user.roles for user in users.values()),

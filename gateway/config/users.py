@@ -14,6 +14,7 @@ from gateway.config.draft import Draft
 from gateway.config.entries import Words
 from gateway.config.explain import note_all
 from gateway.config.faults import Fault, FaultyFile, Wrong
+from gateway.config.htpasswd import htpasswd_users, read_htpasswd
 from gateway.config.model import Model
 from gateway.config.models import Config
 from gateway.config.rule_checks import unknown_role
@@ -89,25 +90,34 @@ def load_users(path: Path, config: Config) -> Mapping[str, UserRecord]:
 
 
 def file_users(config: Config) -> Mapping[str, UserRecord]:
-    """Return the people of the users file that *config* names; nobody when it names none. Raises as `load_users`."""
-    path = None if config.login is None else config.login.verify.file
+    """Return the people of the file that *config* names; nobody when it names none. Raises as `load_users`."""
+    verify = None if config.login is None else config.login.verify
+    if verify is not None and verify.htpasswd is not None:
+        return htpasswd_users(verify.htpasswd, config.roles)
+    path = None if verify is None else verify.file
     return {} if path is None else load_users(path, config)
 
 
 def user_faults(draft: Draft) -> list[Fault]:
-    """Return what is wrong with the users file that *draft* names; nothing when it names none."""
-    login = draft.config.login
-    if login is None or login.verify.file is None:
+    """Return what is wrong with the file of users that *draft* names; nothing when it names none."""
+    verify = None if draft.config.login is None else draft.config.login.verify
+    if verify is None or verify.users_file is None:
         return []
+    loc: Loc = ("login", "verify", "file" if verify.htpasswd is None else "htpasswd")
+    known = draft.names("roles")
     try:
-        document = _document(login.verify.file)
+        if verify.htpasswd is not None:
+            unknown = [
+                draft.document.fault_at((*loc, "roles", at), *unknown_role(role, known))
+                for at, role in enumerate(verify.htpasswd.roles)
+                if role not in known
+            ]
+            return [*unknown, *read_htpasswd(verify.htpasswd, known)[1]]
+        document = _document(verify.users_file)
     except ConfigError as error:
-        loc: Loc = ("login", "verify", "file")
-        before = len(draft.document.faults)
-        draft.document.fault(loc, str(error))
-        return draft.document.faults[before:]
+        return [draft.document.fault_at(loc, str(error))]
     if (users := _validated(document)) is not None:
-        _check(document, users, draft.config if draft.sound("server") else None, draft.names("roles"))
+        _check(document, users, draft.config if draft.sound("server") else None, known)
     return document.faults
 
 

@@ -1,4 +1,4 @@
-"""The one HTTP client for everything that is not forwarding: probes today, key sets and callouts alike.
+"""The one HTTP client for everything that is not forwarding: probes, key sets and callouts alike.
 
 A call has one deadline, a bound on what it reads, and two outcomes: `Answer` or `Failed`. Trouble of the network is a
 value, never an exception, because every caller has to decide what it means for him. No cookie is kept, no redirect
@@ -93,6 +93,48 @@ class Outbound:
             unix: path of a socket to connect to instead of the host of *url*.
             decompress: accept and undo gzip and deflate.
         """
+        fields = {"Accept-Encoding": "gzip, deflate" if decompress else "identity", **(headers or {})}
+        return await self._call(
+            "GET",
+            url,
+            None,
+            fields,
+            timeout=timeout,
+            max_bytes=max_bytes,
+            ssl=ssl,
+            server_name=server_name,
+            unix=unix,
+            decompress=decompress,
+        )
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109 - as for `get`
+        max_bytes: int,
+        headers: Mapping[str, str],
+        ssl: SSLContext | None = None,
+    ) -> Answer | Failed:
+        """POST *body* to *url*, once; the rest is as for `get`. *headers* say of which type it is."""
+        fields = {"Accept-Encoding": "identity", **headers}
+        return await self._call("POST", url, body, fields, timeout=timeout, max_bytes=max_bytes, ssl=ssl)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        content: bytes | None,
+        fields: Mapping[str, str],
+        *,
+        timeout: float,  # noqa: ASYNC109
+        max_bytes: int,
+        ssl: SSLContext | None,
+        server_name: str | None = None,
+        unix: str = "",
+        decompress: bool = False,
+    ) -> Answer | Failed:
         if self._closed:
             return Failed("closed")
         try:
@@ -102,13 +144,14 @@ class Outbound:
             host = None
         if not host:
             return Failed("url")
-        fields = {"Accept-Encoding": "gzip, deflate" if decompress else "identity", **(headers or {})}
         status = 0
         try:
             async with (
                 asyncio.timeout(timeout),
-                self._session(unix).get(
+                self._session(unix).request(
+                    method,
                     target,
+                    data=content,
                     headers=fields,
                     ssl=True if ssl is None else ssl,
                     server_hostname=server_name,

@@ -1,8 +1,6 @@
 """Logins that wait for a second factor, and the codes that were used: counted in the store, for every process."""
 
-import hashlib
-import hmac
-
+from gateway.sessions.keys import mark
 from gateway.sessions.link import script
 from gateway.sessions.replies import number
 from gateway.sessions.store import SessionStore
@@ -42,6 +40,6 @@ class BegunLogins:
 
     async def use_step(self, sub: str, step: int) -> bool:
         """Whether *step* is later than every step *sub* used before; if so it is used now."""
-        mark = hmac.digest(self._key, sub.encode("utf-8", "surrogatepass"), hashlib.sha256)[:12]
-        (done,) = await self._link.run(self._use, (self._keys.last_step(mark),), (step, _STEPS_TTL))
+        used = self._keys.last_step(mark(self._key, sub))
+        (done,) = await self._link.run(self._use, (used,), (step, _STEPS_TTL))
         return number(done) == 1

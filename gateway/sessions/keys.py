@@ -13,6 +13,7 @@
     ...                  :d:<device>   the same of an account from one browser that is known
     ...                  :k:<pair>  STRING  somebody logged in to the account from that address
     {prefix}:g:<address>       STRING  lives as long as failed guesses of that address are not forgiven
+    {prefix}:{p:<mark>}        STRING  what the users' service said of a user at their last login, sealed
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
     {prefix}:{keys}            HASH    the signing keys, sealed: n (revision), m (mark), d (document of tokens.kept)
@@ -24,10 +25,17 @@ SHA-256 of 128 random bits, and a token cannot be made without it; signing keys 
 the store.
 """
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.errors import ConfigError
+
+
+def mark(key: bytes, sub: str) -> bytes:
+    """Return what stands for a user of our own where only their `sub` is known; *key* is that of subject tags."""
+    return hmac.digest(key, sub.encode("utf-8", "surrogatepass"), hashlib.sha256)[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,10 @@ class Keys:
     def begun(self, login: str) -> str:
         """Return the key of a login that waits for its second factor."""
         return f"{self.prefix}:{{b:{login}}}"
+
+    def person(self, mark: bytes) -> str:
+        """Return the key of what is remembered of the user with this mark."""
+        return f"{self.prefix}:{{p:{mark.hex()}}}"
 
     def last_step(self, mark: bytes) -> str:
         """Return the key of the last used step of the user with this mark."""

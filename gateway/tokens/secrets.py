@@ -23,7 +23,7 @@ _COMMAND = "openssl rand -base64 48 > secret"
 class Secrets:
     """The keys of this installation; all replicas share one master and so have the same."""
 
-    __slots__ = ("csrf", "decoy", "device", "login", "refresh_mac", "seal", "second_factor", "subject_tag")
+    __slots__ = ("csrf", "decoy", "device", "login", "people", "refresh_mac", "seal", "second_factor", "subject_tag")
 
     def __init__(self, master: bytes) -> None:
         """Derive all keys from *master*, the content of `server.secret_file`.
@@ -42,6 +42,8 @@ class Secrets:
         """For the secrets of second factors, where the users are kept."""
         self.login = _derived(master, b"gateway begun login v1")
         """For what a client keeps between two steps of a login, and must not read or make."""
+        self.people = _derived(master, b"gateway remembered person v1")
+        """For what a users' service said of people, kept in the store."""
         self.device = _derived(master, b"gateway known device v1")
         self.decoy = _derived(master, b"gateway decoy hash v1")
         """Picks the hash against which a name nobody has is checked."""

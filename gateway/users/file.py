@@ -52,8 +52,11 @@ def normal_name(name: str) -> str:
     return unicodedata.normalize("NFKC", decomposed.casefold())
 
 
-def fault(name: str, record: UserRecord) -> str | None:
-    """Return why *record* cannot be used at all, as a sentence with its remedy; None when it can."""
+def fault(name: str, record: UserRecord, *, any_hash: bool = False) -> str | None:
+    """Return why *record* cannot be used at all, as a sentence with its remedy; None when it can.
+
+    With *any_hash*, for files that others write, a hash of an unknown kind is none: it lets its owner not in.
+    """
     if not is_text(name) or not normal_name(name) or not is_text(record.sub or name):
         return f"user {name!r}: name and sub have 1 to 255 characters, none of them a control, no spaces around"
     if record.tenant is not None and not is_text(record.tenant):
@@ -62,11 +65,11 @@ def fault(name: str, record: UserRecord) -> str | None:
         return f"user {name!r}: a role or permission has 1 to 255 characters, none of them a control or a comma"
     if read_scopes(" ".join(record.scopes)) is None:
         return f"user {name!r}: a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 3.3)"
-    if not record.password:
+    if not record.password and not any_hash:
         return f"user {name!r}: the password is empty"
     if unhashable(record.password) is not None:
         return f"user {name!r}: the password is longer than {MAX_PASSWORD_BYTES} bytes, or no text"
-    if cost_of(record.password) is None and not record.demo:
+    if cost_of(record.password) is None and not record.demo and not any_hash:
         return f"user {name!r}: the password is not a hash we know; `gateway users hash` makes one"
     return None
 
@@ -76,6 +79,8 @@ def caution(name: str, record: UserRecord) -> str | None:
     cost = cost_of(record.password)
     if cost is not None and cost.absurd:
         return f"user {name!r}: the hash asks for too much to ever be computed: {cost}"
+    if cost is None and not record.demo and not record.disabled:
+        return f"user {name!r}: no password matches a hash of this kind; make a new one with: htpasswd -B, bcrypt"
     return None
 
 
@@ -106,12 +111,12 @@ class _Person:
 class _People:
     """One consistent set of people, replaced whole."""
 
-    def __init__(self, records: Mapping[str, UserRecord], pool: Pool, hasher: Hasher) -> None:
+    def __init__(self, records: Mapping[str, UserRecord], pool: Pool, hasher: Hasher, any_hash: bool) -> None:
         self.by_name: dict[str, _Person] = {}
         self.by_sub: dict[str, _Person] = {}
         faults: list[str] = []
         for name, record in records.items():
-            if (reason := fault(name, record)) is not None:
+            if (reason := fault(name, record, any_hash=any_hash)) is not None:
                 faults.append(reason)
                 continue
             person = _Person(name, record)
@@ -132,15 +137,18 @@ class _People:
 class FileUsers:
     """A `CredentialVerifier` over records that somebody else has read and parsed."""
 
-    def __init__(self, records: Mapping[str, UserRecord], pool: Pool, hasher: Hasher | None = None) -> None:
-        """Raise ConfigError listing every record that cannot be used."""
+    def __init__(
+        self, records: Mapping[str, UserRecord], pool: Pool, hasher: Hasher | None = None, *, any_hash: bool = False
+    ) -> None:
+        """Raise ConfigError listing every record that cannot be used; *any_hash* is that of `fault`."""
         self._pool = pool
         self._hasher = hasher or Hasher()
-        self._people = _People(records, self._pool, self._hasher)
+        self._any_hash = any_hash
+        self._people = _People(records, pool, self._hasher, any_hash)
 
     def replace(self, records: Mapping[str, UserRecord]) -> None:
         """Take *records* instead of all there were; on ConfigError the old ones stay."""
-        self._people = _People(records, self._pool, self._hasher)
+        self._people = _People(records, self._pool, self._hasher, self._any_hash)
 
     async def verify(self, username: str, password: str) -> Subject | InvalidCredentials | Unavailable:
         """Return whose password this is; raises Refused (overloaded) when too many logins wait already."""
@@ -148,7 +156,7 @@ class FileUsers:
         if (reason := people.checking.refused(username, password)) is not None:
             return InvalidCredentials(reason)
         person = people.by_name.get(normal_name(username)) if len(username) <= _LONGEST else None
-        if person is not None and cost_of(person.record.password) is None:
+        if person is not None and person.record.demo and cost_of(person.record.password) is None:
             why = None if await self._pool.run(self._check_demo, person, password) else "wrong_password"
         else:
             stored = None if person is None else person.record.password

@@ -46,6 +46,7 @@ def test_the_full_example_has_every_key_there_is() -> None:
     every = json.loads((ROOT / "config" / "gateway.schema.json").read_text())
     alternatives = {"password_file", "sentinel_password_file", "secret_file", "token_file"}
     alternatives |= {"database", "queries", "by_name", "by_sub", "set_password"}  # in the place of a users file
+    alternatives |= {"htpasswd", "groups_file", "callout", "lookup_url", "token_header"}
     keys = {key for model in [every, *every["$defs"].values()] for key in model.get("properties", {})}
     assert keys - alternatives == {key for key in keys if f'"{key}"' in json.dumps(written)}
 

@@ -1,7 +1,7 @@
 """One contract for every store of users: the same questions, the same answers, and an outage that is nobody's fault.
 
-Run against the users file, SQLite, and a PostgreSQL server of this machine; against the gateway's own table and against
-a table that was there before, by two queries.
+Run against the users file, an htpasswd file, SQLite, a PostgreSQL server of this machine, and a service on a socket
+that is asked by HTTP; against the gateway's own table and against a table that was there before, by two queries.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from gateway.config.htpasswd import htpasswd_users
+from gateway.config.verify import HtpasswdConfig
 from gateway.errors import ConfigError
 from gateway.tokens.people import Gone, InvalidCredentials, Unavailable
 from gateway.tokens.subject import Subject
@@ -25,8 +27,10 @@ from gateway.users.hashes import Bcrypt, cost_of
 from gateway.users.migrating import migrate
 from tests.users.conftest import CHEAP, CountingHasher, Inline
 from tests.users.postgres import Postgres, running
+from tests.users.service import serving
 
 ANN = UserRecord("", roles=("user", "admin"), scopes=("docs",), sub="u-1", tenant="acme", claims={"plan": "pro"})
+SHE = Subject("u-1", "Ann", ANN.roles, (), ANN.scopes, ANN.tenant, ANN.claims)
 PATIENCE = 20.0
 """Seconds for a question; a busy machine must not fail a test that is not about time."""
 
@@ -43,12 +47,25 @@ THEIRS = Queries(
 
 
 class Place:
-    """A store under test: how people get into it, and how it breaks."""
+    """A store under test, and the two people in it."""
 
-    def __init__(self, users: CredentialVerifier, hasher: CountingHasher, database: Database | None = None) -> None:
+    def __init__(
+        self,
+        users: CredentialVerifier,
+        hasher: CountingHasher,
+        *,
+        ann: Subject = SHE,
+        off: str = "u-2",
+        forgets: bool = False,
+        calls: Callable[[], int] | None = None,
+    ) -> None:
+        """*forgets* when nobody can be asked about who has not logged in; *calls* counts those over the network."""
         self.users = users
         self.hasher = hasher
-        self.database = database
+        self.ann = ann
+        self.off = off
+        self.forgets = forgets
+        self.calls = calls
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +86,17 @@ def people(hasher: CountingHasher) -> dict[str, UserRecord]:
 def in_database(database: Database, queries: Queries = OWN, hasher: CountingHasher | None = None) -> Place:
     hasher = hasher or CountingHasher()
     checking = Checking(Inline(), hasher, Decoys(b"k" * 32, CHEAP))
-    return Place(DatabaseUsers(database, checking, queries), hasher, database)
+    return Place(DatabaseUsers(database, checking, queries), hasher)
+
+
+def in_htpasswd(folder: Path, hasher: CountingHasher) -> Place:
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode().replace("$2b$", "$2y$")
+    (folder / "htpasswd").write_text(f"Ann:{hashed}\noff:!{hashed}\nhuge:{{SHA}}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n")
+    (folder / "groups").write_text("admin: Ann nobody\n")
+    files = {"file": str(folder / "htpasswd"), "groups_file": str(folder / "groups"), "roles": ["user"]}
+    records = htpasswd_users(HtpasswdConfig.model_validate(files), ("user", "admin"))
+    users = FileUsers(records, Inline(), hasher, any_hash=True)
+    return Place(users, hasher, ann=Subject("Ann", "Ann", ("user", "admin")), off="off")
 
 
 _INSERT = """INSERT INTO gateway_users (sub, name, username, password, roles, scopes, tenant, claims, disabled)
@@ -92,16 +119,27 @@ async def fill(database: Database, records: dict[str, UserRecord]) -> None:
         )
 
 
-@pytest.fixture(params=["file", "sqlite", "postgresql"])
+STORES = ["file", "htpasswd", "sqlite", "postgresql", "callout", "callout without lookup"]
+
+
+@pytest.fixture(params=STORES)
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     hasher = CountingHasher()
     records = people(hasher)
-    if request.param == "file":
-        yield Place(FileUsers(records, Inline(), hasher), hasher)
-        return
-    async with opened(request, tmp_path) as database:
-        await fill(database, records)
-        yield in_database(database, hasher=hasher)
+    match request.param:
+        case "file":
+            yield Place(FileUsers(records, Inline(), hasher), hasher)
+        case "htpasswd":
+            yield in_htpasswd(tmp_path, hasher)
+        case "callout" | "callout without lookup" as kind:
+            theirs = FileUsers(records, Inline(), hasher)
+            async with serving(theirs, lookup=kind == "callout") as callout:
+                asked = callout.service.asked
+                yield Place(callout.users, hasher, forgets=kind != "callout", calls=lambda: len(asked))
+        case _:
+            async with opened(request, tmp_path) as database:
+                await fill(database, records)
+                yield in_database(database, hasher=hasher)
 
 
 @asynccontextmanager
@@ -134,24 +172,32 @@ async def answering(url: str) -> None:
     await database.close()
 
 
+@pytest.mark.item(135)
 async def test_the_right_password_is_the_persons_in_any_spelling_of_the_name(place: Place) -> None:
     for name in ("Ann", "ann", "ANN", "\uff21nn"):
         who = await place.users.verify(name, "right")
         assert isinstance(who, Subject), who
-        assert (who.sub, who.username, who.roles, who.scopes) == ("u-1", "Ann", ("user", "admin"), ("docs",))
-        assert (who.tenant, dict(who.claims)) == ("acme", {"plan": "pro"})
+        assert who == place.ann
+
+
+NOBODYS = ("a\0b", "\ud800")
+"""Names that no claim can hold, so nobody has them."""
 
 
 @pytest.mark.item(115)
 @pytest.mark.parametrize(
     ("name", "password"),
-    [("Ann", "wrong"), ("nobody", "right"), ("off", "right"), ("huge", "right"), ("a\0b", "x"), ("\ud800", "x")],
+    [("Ann", "wrong"), ("nobody", "right"), ("off", "right"), ("huge", "right"), *((name, "x") for name in NOBODYS)],
     ids=["wrong password", "unknown user", "disabled", "absurd hash", "NUL in the name", "no character"],
 )
 async def test_each_no_is_the_same_no_for_the_same_work(place: Place, name: str, password: str) -> None:
-    before = place.hasher.spent
+    """One hash here; or one question to whoever has them, but for names that are nobody's whoever is asked."""
+    before, asked = place.hasher.spent, 0 if place.calls is None else place.calls()
     assert isinstance(await place.users.verify(name, password), InvalidCredentials)
-    assert place.hasher.spent == before + 1
+    if place.calls is None:
+        assert place.hasher.spent == before + 1
+    else:
+        assert place.calls() - asked == (name not in NOBODYS)
 
 
 @pytest.mark.item(132)
@@ -167,12 +213,12 @@ async def test_a_password_is_taken_as_it_is_up_to_1024_bytes(place: Place) -> No
     assert isinstance(await place.users.verify("Ann", "right "), InvalidCredentials)
 
 
+@pytest.mark.item(94)
 async def test_a_refresh_learns_who_somebody_is_now(place: Place) -> None:
-    who = await place.users.subject("u-1")
-    assert isinstance(who, Subject)
-    assert who.roles == ("user", "admin")
-    assert isinstance(await place.users.subject("u-2"), Gone)
-    assert isinstance(await place.users.subject("nobody"), Gone)
+    assert isinstance(await place.users.verify("Ann", "right"), Subject)
+    assert await place.users.subject(place.ann.sub) == place.ann
+    for sub in (place.off, "nobody"):
+        assert isinstance(await place.users.subject(sub), Unavailable if place.forgets else Gone)
 
 
 # --- databases ---
