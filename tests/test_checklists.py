@@ -94,7 +94,7 @@ STATEMENTS: dict[str, frozenset[str]] = {
     ),
 }
 
-NOT_YET_SHOWN = frozenset(("117", "125", "133"))
+NOT_YET_SHOWN = frozenset(("117", "125"))
 """Statements of what is still to be built."""
 
 

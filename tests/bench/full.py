@@ -75,6 +75,7 @@ TABLES = (
     Table("What a logout takes, and what it leaves", "tests.bench.revocation", 90.0, starts_gateways=True),
     Table("Commands", "tests.bench.commands", 30.0, starts_gateways=True),
     Table("What a store in trouble costs", "tests.bench.store_fault", 60.0, starts_gateways=True),
+    Table("What other traffic notices of logins", "tests.bench.logins", 40.0, starts_gateways=True),
 )
 
 

@@ -53,6 +53,21 @@ class Redis(Program):
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def monitored(self) -> Iterator[list[str]]:
+        """Collect every command that clients send to the server; those of scripts belong to their script."""
+        seen: list[str] = []
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as line:
+            line.sendall(b"MONITOR\r\n")
+            assert line.recv(5) == b"+OK\r\n"
+            yield seen
+            self.ask("ECHO", "the-end")
+            text = b""
+            while b"the-end" not in text:
+                text += line.recv(1 << 16)
+        said = (one for one in text.decode().split("\r\n") if one)
+        seen += [one for one in said if " lua]" not in one and "the-end" not in one]
+
 
 class Pair(NamedTuple):
     """Two gateways, what is behind them and what they share."""

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -130,34 +129,18 @@ async def test_500_clients_who_refresh_five_times_at_once_each_get_one_successor
 # --- what requests ask of the store ---
 
 
-@contextlib.contextmanager
-def monitored(redis: Redis) -> Iterator[list[str]]:
-    """Collect every command that clients send to the server; those of scripts belong to their script."""
-    seen: list[str] = []
-    with socket.create_connection(("127.0.0.1", redis.port), timeout=20) as line:
-        line.sendall(b"MONITOR\r\n")
-        assert line.recv(5) == b"+OK\r\n"
-        yield seen
-        with socket.create_connection(("127.0.0.1", redis.port), timeout=20) as other:
-            other.sendall(b"ECHO the-end\r\n")
-            text = b""
-            while b"the-end" not in text:
-                text += line.recv(1 << 16)
-        seen += [said for said in text.decode().split("\r\n") if said and " lua]" not in said and "the-end" not in said]
-
-
 @pytest.mark.item(165)
 def test_requests_with_a_token_ask_the_store_nothing(two: Pair, redis: Redis) -> None:
     alice = two.one.login()
     with two.one.client() as client:
         assert client.get("/api/x", headers=alice.bearer).status_code == 200
-        with monitored(redis) as seen:
+        with redis.monitored() as seen:
             for path in ("/api/x", "/strict/x", "/public/x") * 150:
                 assert client.get(path, headers=alice.bearer).status_code == 200
     # What is left is the feed's: it reads on, and writes a canary every two seconds; and a look at the settings.
     others = [said for said in seen if '"XREAD"' not in said and '"gw:{rev}"' not in said and '"INFO"' not in said]
     assert others == []
-    with monitored(redis) as seen:
+    with redis.monitored() as seen:
         two.one.login()
     assert seen, "what is asked is seen"
 
