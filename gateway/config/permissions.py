@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from gateway.config.document import Loc
-from gateway.config.entries import ConditionsConfig
 from gateway.config.findings import Finding
 from gateway.config.models import Config
 from gateway.config.roles import bringing, granting, held
-from gateway.config.rule_checks import parts
+from gateway.config.rule_checks import every_part
 from gateway.tokens.subject import Subject, permissions_of
 from gateway.users.claims import stated
 from gateway.users.file import UserRecord, subject_of
@@ -36,7 +34,7 @@ def _ungranted(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Find
     own = {name for user in users.values() for name in user.permissions}
     own |= {name for client in config.clients.values() for name in client.permissions}
     roles, bringers = held(config, users), granting(config.roles)
-    for loc, written in _written(config):
+    for loc, written in every_part(config):
         for at, name in enumerate(written.permissions):
             if name in own:
                 continue
@@ -47,18 +45,6 @@ def _ungranted(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Find
             elif roles is not None and bringing_it.isdisjoint(roles):
                 reason = f'the permission "{name}" comes with {" or ".join(sorted(bringing_it))}, which nobody is'
                 yield Finding((*loc, "permissions", at), reason, "give the role to somebody")
-
-
-def _written(config: Config) -> Iterator[tuple[Loc, ConditionsConfig]]:
-    """Yield every set of conditions in the file."""
-    yield from parts(("defaults",), config.defaults)
-    for name, named in config.rules.items():
-        yield from parts(("rules", name), named)
-    for index, route in enumerate(config.routes):
-        yield from parts(("routes", index), route)
-        for method, own in route.method_rules.items():
-            if own is not None:
-                yield from parts(("routes", index, "methods", method), own)
 
 
 def _too_many(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Finding]:

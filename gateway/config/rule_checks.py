@@ -8,6 +8,7 @@ from gateway.config.draft import Draft
 from gateway.config.entries import ConditionsConfig, RuleConfig
 from gateway.config.faults import meant
 from gateway.config.findings import Finding
+from gateway.config.models import Config
 from gateway.config.roles import circle
 from gateway.config.rules import RULE_KEYS, opened_at
 from gateway.routing.template import param_names, parse
@@ -40,6 +41,18 @@ def parts(loc: Loc, written: ConditionsConfig) -> Iterator[tuple[Loc, Conditions
         yield from parts((*loc, "shadow"), written.shadow)
     for at, alternative in enumerate(written.any_of):
         yield from parts((*loc, "any_of", at), alternative)
+
+
+def every_part(config: Config) -> Iterator[tuple[Loc, ConditionsConfig]]:
+    """Yield every set of conditions in a *config* that has no faults."""
+    yield from parts(("defaults",), config.defaults)
+    for name, named in config.rules.items():
+        yield from parts(("rules", name), named)
+    for index, route in enumerate(config.routes):
+        yield from parts(("routes", index), route)
+        for method, own in route.method_rules.items():
+            if own is not None:
+                yield from parts(("routes", index, "methods", method), own)
 
 
 def _written(draft: Draft) -> Iterator[tuple[Loc, ConditionsConfig]]:

@@ -10,7 +10,7 @@ from gateway.cli import cli
 CONFIG = """\
 version: 1
 server: {public_url: "${URL:-https://api.example.com}", secret_file: secret}
-store: {url: "redis://:hunter2@127.0.0.1:1/0"}
+store: {url: "${STORE:-redis://:hunter2@127.0.0.1:1/0}"}
 login: {verify: {file: users.yaml}}
 roles: {user: {}, admin: {includes: [user]}}
 upstreams: {app: "http://127.0.0.1:1", web: "http://127.0.0.1:1"}

@@ -50,12 +50,12 @@ FINDINGS = [
     ),
     pytest.param(
         "routes:\n  - {path: /x, to: app, roles: [ghost]}\n",
-        ['6: routes[0]: nobody has the role "ghost" that is asked for here'],
+        ['6: routes[0].roles: nobody has the role "ghost" that is asked for here'],
         id="a role that nobody has",
     ),
     pytest.param(
         "routes:\n  - path: /x\n    to: app\n    methods: {GET: {roles: [user]}, POST: {roles: [ghost]}}\n",
-        ['8: routes[0].methods.POST: nobody has the role "ghost" that is asked for here'],
+        ['8: routes[0].methods.POST.roles: nobody has the role "ghost" that is asked for here'],
         id="a role that nobody has, for one method",
     ),
     pytest.param(
@@ -89,6 +89,70 @@ FINDINGS = [
         ['5: rules.writing.any_of[0].permissions[0]: the permission "haunt" comes with ghost, which nobody is'],
         id="a permission of a role that nobody has",
     ),
+    *(
+        pytest.param(
+            f"rules: {{named: {{mfa: true}}}}\nroutes:\n  - {{path: /x, to: app, {written}}}\n",
+            [f'7: routes[0].{where}: nobody has the role "ghost" that is asked for here'],
+            id=f"a role that nobody has, {what}",
+        )
+        for written, where, what in (
+            ("roles_all: [user, ghost]", "roles_all[1]", "all of which are needed"),
+            ("any_of: [{roles: [user]}, {roles: [ghost]}]", "any_of[1].roles", "in an alternative"),
+            ("shadow: {roles: [ghost]}", "shadow.roles", "in a candidate"),
+        )
+    ),
+    pytest.param(
+        "rules: {office: {roles: [ghost]}}\nroutes:\n  - {path: /x, to: app, rules: [office]}\n",
+        ['5: rules.office.roles: nobody has the role "ghost" that is asked for here'],
+        id="a role that nobody has, in a rule with a name",
+    ),
+    pytest.param(
+        "telemetry: {debug_role: ghost}\n",
+        ['5: telemetry.debug_role: nobody has the role "ghost"'],
+        id="a debug role that nobody has",
+    ),
+    *(
+        pytest.param(
+            "rules: {job: {caller: program}, fresh: {mfa: true}}\n"
+            f"routes:\n  - {{path: /x, to: app, {written}}}\n",
+            [f"7: routes[0]: {reason}"],
+            id=written,
+        )
+        for written, reason in (
+            ("caller: program", "no program can get a token here"),
+            ("rules: [job], caller: user", "nobody is a user and a program at once, so nobody gets through"),
+            ("rules: [job], fresh_login: 5m", "a program has no login, so with fresh_login nobody gets through"),
+            (
+                "any_of: [{rules: [job, fresh]}, {roles: [user], not_roles: [user]}]",
+                "nobody who meets the rest can meet an entry of any_of, so nobody gets through",
+            ),
+        )
+    ),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /**, host: www.example.com, to: app, auth: public}\n"
+        "  - {path: /admin/**, to: app, roles: [admin]}\n",
+        [
+            "6: routes[0].path: at www.example.com this comes before /admin/** of line 7, which asks for a token: a "
+            "host comes before a path, so everybody gets through there"
+        ],
+        id="a protected path behind a public host",
+    ),
+    pytest.param(
+        "defaults: {allow_ips: [10.0.0.0/8, 0.0.0.0/0]}\nroutes:\n  - {path: /x, to: app}\n",
+        ["5: defaults.allow_ips[1]: every address is in this, so it asks for nothing"],
+        id="a network that everybody is in",
+    ),
+    pytest.param(
+        "store: {url: 'redis://me:hunter2@10.0.0.1/0'}\nserver: {secret: '${S}'}\n",
+        ["5: store.url: a password in this file is in every copy of it"],
+        id="a password in an address",
+    ),
+    pytest.param(
+        'server: {secret: "${UNSET:-' + os.urandom(20).hex() + '}"}\n',
+        ["5: server.secret: where the variable is not set, everybody who has a copy of this file knows the secret"],
+        id="a default secret",
+    ),
     pytest.param(
         f"server: {{secret: {os.urandom(20).hex()}}}\n",
         ["5: server.secret: a secret in this file is in every copy of it"],
@@ -99,7 +163,7 @@ FINDINGS = [
 
 @pytest.mark.parametrize(("text", "findings"), FINDINGS)
 def test_it_is_said(tmp_path: Path, text: str, findings: list[str]) -> None:
-    assert said(tmp_path, text) == findings
+    assert said(tmp_path, text, S=os.urandom(32).hex()) == findings
 
 
 USUAL = [
@@ -112,6 +176,19 @@ USUAL = [
     pytest.param("routes:\n  - {path: /x, to: app, roles: [user, ghost]}\n", id="one of the roles is somebody's"),
     pytest.param("routes:\n  - {path: /x, to: app, permissions: [read, file]}\n", id="permissions that people have"),
     pytest.param('server: {secret: "${S}"}\n', id="a secret of the environment"),
+    pytest.param("routes:\n  - {path: /x, to: app, any_of: [{roles: [user]}, {caller: program}]}\n", id="one entry"),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /**, host: www.example.com, to: near, auth: public}\n"
+        "  - {path: /**, host: api.example.com, to: app, auth: public}\n"
+        "  - {path: /admin/**, host: api.example.com, to: app}\n"
+        "  - {path: /admin/**, to: app}\n",
+        id="hosts with what is theirs",
+    ),
+    pytest.param(
+        "clients: {job: {secret_hash: 'sha256:" + "0" * 64 + "'}}\nroutes:\n  - {path: /x, to: app, caller: program}\n",
+        id="a route for the programs there are",
+    ),
 ]
 
 
@@ -145,6 +222,31 @@ def test_a_secret_that_everybody_can_read_is_said_unless_an_orchestrator_put_it_
     secret.unlink()
     secret.symlink_to(mounted / "secret")
     assert said(tmp_path, text) == []
+
+
+def test_a_proxy_that_may_be_anybody_is_said(tmp_path: Path) -> None:
+    text = "server: {trusted_proxies: [10.0.0.0/8, 0.0.0.0/0, '::/0']}\n"
+    reason = "whoever connects from there says who the client is: its address, its limits and allow_ips"
+    assert said(tmp_path, text, users="users: {}\n") == [f"5: server.trusted_proxies[{at}]: {reason}" for at in (1, 2)]
+
+
+def test_files_with_secrets_are_looked_at_wherever_they_are_named(tmp_path: Path) -> None:
+    for name in ("admin", "store", "client", "hmac"):
+        (tmp_path / name).write_text(os.urandom(32).hex())
+        (tmp_path / name).chmod(0o644)
+    text = """\
+server: {admin: {token_file: admin}, secret: "${S}"}
+store: {url: "redis://10.0.0.1/0", password_file: store}
+tokens: {keys: {files: [{file: hmac, alg: HS256}]}}
+clients: {job: {secret_file: client}}
+"""
+    found = said(tmp_path, text, S=os.urandom(32).hex())
+    assert [line.partition(": everybody")[0] for line in found] == [
+        "5: server.admin.token_file",
+        "6: store.password_file",
+        "7: tokens.keys.files[0].file",
+        "8: clients.job.secret_file",
+    ]
 
 
 ELSEWHERE = [
