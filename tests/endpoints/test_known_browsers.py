@@ -28,7 +28,7 @@ async def attack(house: House, username: str = "alice") -> None:
     assert [await log_in(house, password="guess", username=username) for _ in range(6)] == [401] * 5 + [429]
 
 
-@pytest.mark.item("124")
+@pytest.mark.item(124)
 async def test_who_attacks_an_account_does_not_lock_out_a_browser_its_owner_uses(house: House) -> None:
     mark = (await house.cookies()).device
     await attack(house)
@@ -37,7 +37,7 @@ async def test_who_attacks_an_account_does_not_lock_out_a_browser_its_owner_uses
     assert await log_in(house) == 429, "and that gave the strangers nothing"
 
 
-@pytest.mark.item("123")
+@pytest.mark.item(123)
 async def test_nor_while_a_hundred_guesses_are_under_way(house: House) -> None:
     mark = (await house.cookies()).device
     guesses = [asyncio.ensure_future(log_in(house, password="guess")) for _ in range(100)]
@@ -46,7 +46,7 @@ async def test_nor_while_a_hundred_guesses_are_under_way(house: House) -> None:
     assert (statuses.count(401), statuses.count(429)) == (5, 95)
 
 
-@pytest.mark.item("124")
+@pytest.mark.item(124)
 async def test_a_stolen_mark_buys_five_tries_and_takes_none_from_others(house: House) -> None:
     mark = (await house.cookies()).device
     assert [await log_in(house, mark, "guess") for _ in range(6)] == [401] * 5 + [429]

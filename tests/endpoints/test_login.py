@@ -389,6 +389,7 @@ async def test_the_token_of_a_login_page_must_be_the_browsers_own(house: House) 
     ).status == 403
 
 
+@pytest.mark.item(125)
 @pytest.mark.parametrize("username", ["alice", "nobody"])
 async def test_throttling_answers_alike_for_accounts_that_exist_and_that_do_not(house: House, username: str) -> None:
     guess = {"username": username, "password": "guess"}

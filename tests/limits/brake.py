@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from gateway.clock import Clock
+from gateway.errors import StoreUnavailable
 from gateway.limits.failures import network
 from gateway.limits.guesses import Busy, Guess, Reserved, Throttled, ThrottleLimits
 
@@ -29,9 +30,12 @@ class MemoryThrottle:
         self.ladders: dict[Key, Ladder] = {}
         self.known: dict[Key, float] = {}
         self.addresses: dict[Key, float] = {}
+        self.away: frozenset[str] = frozenset()
+        """Methods that the store is away for."""
         self._turns = 0
 
     async def reserve(self, guess: Guess) -> Reserved | Throttled | Busy:
+        self._asked("reserve")
         now, limits = self._now(), self.limits
         known = guess.device != "" or now < self.known.get(_pair(guess), -math.inf)
         ladders = [(self.ladders.setdefault(key, Ladder()), free) for key, free in self._ladders(guess, known)]
@@ -51,11 +55,13 @@ class MemoryThrottle:
         return Reserved(guess, str(self._turns), known, slow_for)
 
     async def succeeded(self, reserved: Reserved) -> None:
+        self._asked("succeeded")
         self.known[_pair(reserved.guess)] = self._now() + self.limits.known
         for ladder, _ in self._end(reserved):
             ladder.failures, ladder.free_at, ladder.forgotten_at = 0, -math.inf, -math.inf
 
     async def failed(self, reserved: Reserved) -> None:
+        self._asked("failed")
         now, limits = self._now(), self.limits
         for ladder, free in self._end(reserved):
             ladder.failures = 1 + (ladder.failures if now < ladder.forgotten_at else 0)
@@ -67,7 +73,12 @@ class MemoryThrottle:
         self.addresses[place] = now + min(max(self.addresses.get(place, now) - now, 0), most) + limits.address_leak
 
     async def released(self, reserved: Reserved) -> None:
+        self._asked("released")
         self._end(reserved)
+
+    def _asked(self, what: str) -> None:
+        if what in self.away:
+            raise StoreUnavailable("10.0.0.1 is away", "timeout")
 
     def _ladders(self, guess: Guess, known: bool) -> list[tuple[Key, int]]:
         key = ("device", *_who(guess), guess.device) if guess.device else _pair(guess)

@@ -94,7 +94,7 @@ class ThrottleContract:
         await brake.fail(4)
         assert await brake.has_turn()
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_after_the_free_tries_the_delay_doubles_up_to_the_top(self, brake: Brake) -> None:
         await brake.fail(5)
         delays = []
@@ -114,7 +114,7 @@ class ThrottleContract:
         await brake.wait(0.5 * LIMITS.first)
         assert await brake.has_turn()
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_no_delay_is_permanent(self, brake: Brake) -> None:
         for _ in range(20):
             turn = await brake.ask()
@@ -123,13 +123,13 @@ class ThrottleContract:
             await brake.wait(LIMITS.longest)
         assert await brake.has_turn()
 
-    @pytest.mark.item("123")
+    @pytest.mark.item(123)
     async def test_a_hundred_guesses_at_once_do_not_pass_the_count_together(self, brake: Brake) -> None:
         turns = await asyncio.gather(*(brake.ask() for _ in range(100)))
         assert sum(isinstance(turn, Reserved) for turn in turns) == 5
         assert sum(isinstance(turn, Busy) for turn in turns) == 95
 
-    @pytest.mark.item("123")
+    @pytest.mark.item(123)
     async def test_nor_do_a_hundred_from_as_many_addresses(self, brake: Brake) -> None:
         turns = await asyncio.gather(*(brake.ask(address=f"203.0.113.{i}") for i in range(100)))
         assert sum(isinstance(turn, Reserved) for turn in turns) == 10
@@ -179,7 +179,7 @@ class ThrottleContract:
         assert await brake.delay(address="2001:db8::ffff") == 1
         assert await brake.has_turn(address="2001:db8:0:1::1")
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_strangers_cannot_lock_out_a_person_at_an_address_they_use(self, brake: Brake) -> None:
         await brake.succeed(address=HOME)
         for i in range(10):
@@ -206,7 +206,7 @@ class ThrottleContract:
         await brake.wait(1000)
         assert not (await brake.turn(address=HOME)).known
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_an_address_that_failed_too_often_is_slow_but_never_refused(self, brake: Brake) -> None:
         for i in range(55):
             await brake.fail(1, account=f"user{i}")
@@ -230,7 +230,7 @@ class ThrottleContract:
         await brake.fail(4)
         assert await brake.has_turn()
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_a_known_browser_is_held_up_by_nobody_at_its_own_address_nor_elsewhere(self, brake: Brake) -> None:
         await brake.fail(5, address=OFFICE)
         for i in range(5):
@@ -246,7 +246,7 @@ class ThrottleContract:
         assert await brake.ask(address=OFFICE) == Busy()
         assert await brake.has_turn(address=OFFICE, device="laptop")
 
-    @pytest.mark.item("124")
+    @pytest.mark.item(124)
     async def test_a_browser_that_was_stolen_has_a_ladder_of_its_own(self, brake: Brake) -> None:
         await brake.fail(3, address=OFFICE, device="laptop")
         await brake.fail(2, address=HOME, device="laptop")
@@ -324,7 +324,7 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.item("124")
+@pytest.mark.item(124)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 async def test_the_store_does_what_the_model_does_and_nobody_waits_for_ever(
@@ -370,7 +370,7 @@ def seen(turn: Reserved | Throttled | Busy) -> tuple[object, ...]:
             return ("busy",)
 
 
-@pytest.mark.item("126")
+@pytest.mark.item(126)
 async def test_the_count_survives_a_restart_and_is_shared(store: SessionStore, valkey: Server) -> None:
     one, other = stored(store), connect(valkey.url)
     await one.fail(3)

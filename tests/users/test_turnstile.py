@@ -36,6 +36,7 @@ async def outcomes(*tries: Awaitable[object]) -> list[str]:
     return [r.refusal.code.name if isinstance(r, Refused) else str(r) for r in results]
 
 
+@pytest.mark.item(123)
 async def test_of_a_hundred_guesses_at_once_only_the_free_ones_are_checked(clock: MovedClock) -> None:
     turnstile = Turnstile(MemoryThrottle(clock))
     results = await outcomes(*(guess(turnstile) for _ in range(100)))
@@ -47,6 +48,7 @@ async def test_a_hundred_right_passwords_at_once_all_pass(turnstile: Turnstile) 
     assert await outcomes(*(guess(turnstile, right=True) for _ in range(100))) == ["True"] * 100
 
 
+@pytest.mark.item(125)
 async def test_a_refusal_says_how_long_to_wait_and_is_the_same_for_any_name(turnstile: Turnstile) -> None:
     refusals = []
     for account in ("alice", "nobody"):
