@@ -64,7 +64,7 @@ def _routes(gateway: Gateway) -> Iterator[str]:
     for route in gateway.model.routes.routes:
         if route.place == "built in":
             continue
-        yield f"{route.host or ''}{route.template:<24} {_asks(route):<28} → {route.upstream}"
+        yield f"{route.matches:<24} {_asks(route):<28} → {route.upstream}"
 
 
 def _asks(route: Route) -> str:

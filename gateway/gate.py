@@ -22,9 +22,10 @@ from gateway.head import Credentials, Fields, Renewal, RequestHead
 from gateway.navigation import is_navigation, return_query
 from gateway.routing.conditions import Asked
 from gateway.routing.explained import Explanation
+from gateway.routing.headers import Field, Headers, fit
 from gateway.routing.rules import NOTHING_ASKED, denied, judge, wanted
-from gateway.routing.table import Access, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
-from gateway.routing.target import BadTarget, read
+from gateway.routing.table import Access, Fork, Match, MethodNotAllowed, NoRoute, Route, Rule, rewritten
+from gateway.routing.target import BadTarget, Target, read
 from gateway.telemetry.masking import masked
 from gateway.tokens import csrf
 from gateway.tokens.cache import Verified
@@ -82,6 +83,22 @@ class Way(NamedTuple):
     params: Mapping[str, bytes]
     limits: "Limits | None"
     """What requests count against; None where nothing is counted."""
+
+
+@final
+class Crossing(NamedTuple):
+    """Where a target leads when header fields decide."""
+
+    branches: tuple[tuple[Headers, Way | Refusal], ...]
+    """The most specific first."""
+    otherwise: Way | Refusal
+
+    def taken(self, field: Field) -> Way | Refusal:
+        """Return where a request with these *field*s goes."""
+        for headers, way in self.branches:
+            if fit(headers, field):
+                return way
+        return self.otherwise
 
 
 class Pending(NamedTuple):
@@ -143,7 +160,7 @@ class Limits(Protocol):
 class Routes(Protocol):
     """The gate's question about a path."""
 
-    def match(self, method: bytes, host: bytes, path: bytes) -> Match | NoRoute | MethodNotAllowed: ...
+    def match(self, method: bytes, host: bytes, path: bytes) -> Match | Fork | NoRoute | MethodNotAllowed: ...
 
 
 class Feed(Protocol):
@@ -229,7 +246,7 @@ class Gate:
         self._wall = wall
         self._secrets = secrets
         self._own_origins = own_origins
-        self._ways: dict[tuple[bytes, bytes, bytes], Way] = {}
+        self._ways: dict[tuple[bytes, bytes, bytes], Way | Crossing] = {}
         self._by_bearer = "bearer" in read_from
         self._by_cookie = "cookie" in read_from
         self._log_query = log_query
@@ -251,7 +268,11 @@ class Gate:
         key = (method, fields.host, raw)
         way = self._ways.get(key) or self._way(key)
         if type(way) is not Way:
-            return way
+            if type(way) is not Crossing:
+                return way
+            way = way.taken(fields.field)
+            if type(way) is not Way:
+                return way
         route, rule, upstream_path, log_path, _, limits = way
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
@@ -307,13 +328,13 @@ class Gate:
         renewal = head.fields.renewal
         return b"" if renewal is None else renewal.lines
 
-    def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Refusal | Answered:
+    def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Crossing | Refusal | Answered:
         """Read a target and find its route: a pure function of method, host and target, so good answers are kept."""
         method, host, raw = key
         target = read(raw)
         if isinstance(target, BadTarget):
             return refuse(target.code, target.reason)
-        path, query, authority, encoded_slash = target
+        path, _, authority, _ = target
         if path == b"*":
             return Answered(204) if method == b"OPTIONS" else refuse("bad_request", "asterisk_form")
         if authority is not None and authority != host:
@@ -321,19 +342,31 @@ class Gate:
         match = self._match(method, host, path)
         if isinstance(match, MethodNotAllowed):
             return refuse("method_not_allowed", "never" if method in _NEVER else "", allow=match.allow)
-        if isinstance(match, NoRoute) or method in _NEVER:
-            return refuse("no_route")
-        route = match.route
-        if encoded_slash and not route.options.allow_encoded_slash:
-            return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
-        log_path = path + masked(query) if self._log_query else path
-        limits = self._limits(route, match.rule)
-        way = Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, limits)
+        way: Way | Crossing | Refusal
+        if isinstance(match, Fork):
+            branches = tuple((one.route.headers, self._along(one, target)) for one in match.branches)
+            way = Crossing(branches, self._along(match.otherwise, target))
+        else:
+            way = self._along(match, target)
+            if isinstance(way, Refusal):
+                return way
         if len(raw) <= _MAX_KEPT_TARGET:
             if len(self._ways) >= _MAX_KEPT:
                 self._ways.clear()
             self._ways[key] = way
         return way
+
+    def _along(self, match: Match | NoRoute, target: Target) -> Way | Refusal:
+        """Return the way of *target* along the route that it meets."""
+        if isinstance(match, NoRoute):
+            return refuse("no_route")
+        path, query, _, encoded_slash = target
+        route = match.route
+        if encoded_slash and not route.options.allow_encoded_slash:
+            return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
+        log_path = path + masked(query) if self._log_query else path
+        limits = self._limits(route, match.rule)
+        return Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, limits)
 
     def _without(
         self, head: RequestHead, route: Route, credentials: Credentials, refusal: Refusal, waited: bool

@@ -20,7 +20,7 @@ from gateway.head import Fields, Peer, RequestHead
 from gateway.routing.conditions import Asked as Looked
 from gateway.routing.explained import Explanation
 from gateway.routing.host import normal_host
-from gateway.routing.table import Match, RouteTable
+from gateway.routing.table import Fork, Match, RouteTable
 from gateway.routing.target import BadTarget, read
 from gateway.tokens.cache import Verified
 from gateway.tokens.clients import Client
@@ -173,7 +173,7 @@ class Deciding:
         verdict = self._gate.admit(head)
         caller = self._callers.get(token) if token is not None else None
         identity = caller.identity if isinstance(caller, Verified) else None
-        match = self._match(asked.method.encode(), host, target)
+        match = self._match(asked.method.encode(), host, target, fields)
         if isinstance(verdict, Pending):  # everything is known here
             verdict = refuse("internal_error", "pending")
         if isinstance(verdict, Refusal):
@@ -184,11 +184,13 @@ class Deciding:
         explanation = Explanation(match and match.route, match and match.rule, identity, looked, None)
         return Verdict(None, match, identity, status, explanation)
 
-    def _match(self, method: bytes, host: bytes, raw: bytes) -> Match | None:
+    def _match(self, method: bytes, host: bytes, raw: bytes, fields: Fields) -> Match | None:
         target = read(raw)
         if isinstance(target, BadTarget):
             return None
         found = self.routes.match(method, host, target.path)
+        if isinstance(found, Fork):
+            found = found.taken(fields.field)
         return found if isinstance(found, Match) else None
 
     def _token(self, who: Person) -> bytes:
@@ -257,13 +259,13 @@ class _AllTold:
 
 
 def sample(template: str) -> str:
-    """Return a path that *template* matches: parameters are 1, and below ``/**`` there is something."""
+    """Return a path that *template* matches: parameters are 1 or a UUID, and below ``/**`` there is something."""
     parts = []
     for segment in template.split("/")[1:]:
         if segment == "**":
             parts.append("something")
         elif segment.startswith("{"):
-            parts.append("1")
+            parts.append("00000000-0000-4000-8000-000000000001" if segment.endswith(":uuid}") else "1")
         else:
             parts.append(segment)
     return "/" + "/".join(parts)

@@ -169,4 +169,4 @@ _TOKEN_CODES = frozenset(("token_invalid", "token_expired", "token_revoked"))
 
 
 def _shown(route: Route) -> str:
-    return f"{route.host or ''}{route.template}"
+    return route.matches

@@ -60,15 +60,15 @@ def matrix_command(path: Path, output: str) -> None:
 
 def _rows(deciding: Deciding, people: list[Person], route: Route) -> Iterator[Row]:
     host = (route.host or "localhost").replace("*", "any", 1)
+    fields = {name.decode(): "1" if value is None else value.decode() for name, value in route.headers}
     alike: dict[tuple[int, ...], list[str]] = {}
     for method in route.rules:
-        asked = Asked(method.decode(), sample(route.template), host)
+        asked = Asked(method.decode(), sample(route.template), host, fields=fields)
         statuses = tuple(deciding.decide(person, asked).status for person in people)
         alike.setdefault(statuses, []).append(method.decode())
     for statuses, methods in alike.items():
         titles = (person.title for person in people)
-        shown = f"{route.host or ''}{route.template}"
-        yield Row(methods, shown, dict(zip(titles, statuses, strict=True)), route.place)
+        yield Row(methods, route.matches, dict(zip(titles, statuses, strict=True)), route.place)
 
 
 def _mark(status: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from gateway.routing.headers import shown
 from gateway.routing.route import BUILTIN, Route, RouteOptions
 from gateway.routing.table import NoRoute, RouteTable
 from gateway.routing.target import BadTarget, read
@@ -47,6 +48,8 @@ def _missed_by(route: Route, method: bytes, path: bytes) -> str | None:
 def _loosened(route: Route, path: bytes) -> Iterator[tuple[str, str | None, bytes]]:
     """Yield what may be other than it was meant, with the template and the path as they would then be."""
     template = route.template
+    if route.headers:
+        yield f"asks for the header {shown(route.headers)}", template, path
     yield f"is at the host {route.host}", template, path
     yield "is written with other capitals", template.lower(), path.lower()
     below = None if template.endswith("**") else f"{template.rstrip('/')}/**"

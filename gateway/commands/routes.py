@@ -56,6 +56,6 @@ def _rows(route: Route) -> Iterator[Row]:
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for method, rule in route.rules.items():
         alike.setdefault((rule.wanted, rule.limits), []).append(method.decode())
-    where = f"{route.host or ''}{route.template}"
+    where = route.matches
     for (asks, limits), methods in alike.items():
         yield Row(methods, where, route.name, asks, limits, route.upstream, route.place)

@@ -13,6 +13,7 @@ from gateway.config.findings import Finding
 from gateway.config.issuers import findings as issuer_findings
 from gateway.config.keys import findings as key_findings
 from gateway.config.limit_checks import limit_findings
+from gateway.config.models import IDENTITY_HEADERS
 from gateway.config.rule_checks import places, role_findings, rule_findings
 from gateway.routing.rewriting import rewriting
 from gateway.routing.table import Route, Rule, ties
@@ -31,6 +32,7 @@ def check(draft: Draft) -> None:
         limit_findings,
         _rewrites,
         _ties,
+        _own_headers,
         _own_paths,
         _names,
         _headers,
@@ -77,11 +79,24 @@ def _ties(draft: Draft) -> Iterator[Finding]:
             template=route.path,
             upstream=route.to,
             rules={method.encode(): Rule() for method in route.method_rules},
+            headers=route.wanted_headers,
         )
         for index, route in draft.whole_routes()
     ]
     for tie in ties(routes):
-        yield Finding(("routes", tie.second.index, "path"), *tie.words())
+        yield Finding(("routes", tie.second.index, "headers" if tie.both else "path"), *tie.words())
+
+
+def _own_headers(draft: Draft) -> Iterator[Finding]:
+    """Identity headers come from the gateway: no client's copy is ever seen, so the route could not be reached."""
+    if not draft.sound("identity_headers"):
+        return
+    own = {name.lower() for name in (*IDENTITY_HEADERS, *draft.config.identity_headers)}
+    for index, route in draft.whole_routes():
+        for name in route.headers:
+            if name.lower() in own:
+                reason = f"{name} is an identity header, which clients cannot send, so nobody could reach this route"
+                yield Finding(("routes", index, "headers", name), reason, "write rules; they know who asks", True)
 
 
 def _own_paths(draft: Draft) -> Iterator[Finding]:

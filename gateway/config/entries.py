@@ -21,10 +21,12 @@ from gateway.config.addresses import Network, origin
 from gateway.config.faults import Wrong
 from gateway.config.limits import LimitNames
 from gateway.config.model import ListOf, Model, distinct
+from gateway.config.names import passed_header
 from gateway.config.upstreams import TimeoutsConfig
 from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, switch, text
 from gateway.paths import steps
-from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern
+from gateway.routing.headers import Headers, wanted
+from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern, matching
 from gateway.routing.template import parse
 
 Words = Annotated[ListOf[Text], AfterValidator(distinct)]
@@ -215,6 +217,36 @@ Methods = Annotated[
 ]
 
 
+def _field_value(value: object) -> object:
+    if value is True:
+        return value
+    if value is False or value is None:
+        raise Wrong("a route cannot ask for a header not to be there", "write a route without headers: for the rest")
+    if not (written := text(value)).isascii():
+        raise Wrong("a header's value is plain ASCII here")
+    return written
+
+
+def _told_apart(headers: Mapping[str, object]) -> Mapping[str, object]:
+    seen: dict[str, str] = {}
+    for name in headers:
+        if (first := seen.setdefault(name.lower(), name)) != name:
+            raise Wrong(f"{name} is the same header as {first}; case does not matter")
+    return headers
+
+
+HeadersConfig = Annotated[
+    Mapping[
+        Annotated[Text, AfterValidator(passed_header)],
+        Annotated[
+            str | bool,
+            PlainValidator(_field_value, json_schema_input_type=Annotated[str, Field(min_length=1)] | Literal[True]),
+        ],
+    ],
+    AfterValidator(_told_apart),
+]
+
+
 class RouteConfig(ForwardingConfig):
     """One route. The most specific one wins, whatever the order; two equal ones refuse to load."""
 
@@ -223,7 +255,9 @@ class RouteConfig(ForwardingConfig):
     host: Annotated[Text, AfterValidator(_host)] | None = None
     """api.example.com, or "*.example.com" for every name below; absent: any."""
     path: Template
-    """/orders, /orders/{id}, /orders/{id:int}, or /orders/** for everything below."""
+    """/orders, /orders/{id}, /orders/{id:int}, /orders/{id:uuid}, or /orders/** for everything below."""
+    headers: HeadersConfig = Field(default_factory=dict)
+    """Further, headers of the request: {X-Version: "2"} for this value, {X-Canary: true} for any."""
     to: Text
     """The name of an upstream."""
     methods: Methods = tuple(method.decode() for method in DEFAULT_METHODS)
@@ -241,4 +275,9 @@ class RouteConfig(ForwardingConfig):
     @property
     def title(self) -> str:
         """What logs and metrics call this route."""
-        return self.name or f"{self.host or ''}{self.path}"
+        return self.name or matching(self.host, self.path, self.wanted_headers)
+
+    @property
+    def wanted_headers(self) -> Headers:
+        """`headers` as the table of routes has them."""
+        return wanted({name: None if value is True else str(value) for name, value in self.headers.items()})

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainSerialize
 
 from gateway.config.faults import Wrong, meant
 from gateway.config.model import Model, distinct, short_form
+from gateway.config.names import passed_header
 from gateway.config.values import ClaimPath, Count, CountOrNone, Text, kind_of, schema_of, text
 from gateway.limits.limit import Allowance, By, Kind, Limit, Rate
 from gateway.paths import steps
@@ -17,9 +18,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST = 1_000_000
 _SHOWN = "60/m"
 RATE_NONE_PATTERN = r"^(none|[0-9]+/[0-9]*[smhd]|.*\$\{.*)$"
-
-# What is no part of what the gate can look at, or is the gateway's own to set.
-_UNSEEN = frozenset({"authorization", "cookie", "host", "connection", "content-length", "transfer-encoding", "upgrade"})
 
 
 def _rate(value: object) -> Rate:
@@ -51,11 +49,7 @@ def _by(value: object) -> By:
             raise Wrong(f'"{name}" names no claim', "write it like claim.sub or claim.org.id") from error
         return By(Kind.CLAIM, name)
     if kind == "header" and name:
-        if re.fullmatch(r"[A-Za-z0-9-]{1,64}", name) is None:
-            raise Wrong(f'"{name}" is no header that passes: letters, digits and "-"', "write it like header.X-Api-Key")
-        if name.lower() in _UNSEEN:
-            raise Wrong(f"{name} cannot be counted by", "write address, claim.sub or another header")
-        return By(Kind.HEADER, name.lower())
+        return By(Kind.HEADER, passed_header(name).lower())
     if written in ("ip", "client_ip", "client", "remote_addr", "addr"):
         raise Wrong(f'"{written}" is nothing to count by', "write address")
     if written in ("sub", "user", "tenant"):

@@ -14,6 +14,7 @@ from gateway.config.models import Config
 from gateway.config.permissions import permission_findings
 from gateway.config.reach import reach_findings
 from gateway.config.secrecy import secret_findings
+from gateway.config.variants import variant_findings
 from gateway.limits.limit import Kind as LimitKind
 from gateway.routing.template import Kind, Segment, parse
 from gateway.users.file import UserRecord
@@ -32,6 +33,7 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
         *reach_findings(config, users),
         *permission_findings(config, users),
         *_evadable(config),
+        *variant_findings(config),
         *secret_findings(config),
     )
     return in_order(config.document.fault_at(one.loc, one.reason, one.hint, at_key=one.at_key) for one in found)

@@ -40,6 +40,37 @@ def header_name(value: str) -> str:
     return value
 
 
+# Read or set by the gateway itself, so that no service sees a client's own. A test holds them to `proxy.names`.
+_STOPPED = frozenset(
+    {
+        *("authorization", "cookie", "host", "content-length", "expect", "connection", "keep-alive", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "http2-settings", "proxy-connection", "proxy-authorization"),
+        *("proxy-authenticate", "proxy-authentication-info", "forwarded", "true-client-ip", "x-user-issuer"),
+        *("x-real-ip", "x-client-ip", "x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url"),
+        *("x-http-method", "x-http-method-override", "x-method-override", "x-request-id"),
+        *("x-gateway-error", "x-gateway-decision"),
+        *(
+            f"x-forwarded-{what}"
+            for what in ("for", "host", "port", "prefix", "proto", "scheme", "server", "ssl", "uri")
+        ),
+        *(
+            f"x-forwarded-{what}"
+            for what in ("method", "user", "email", "groups", "preferred-username", "access-token")
+        ),
+    }
+)
+
+
+def passed_header(value: str) -> str:
+    """Return *value* when clients can send a header of this name, and services see it."""
+    if re.fullmatch(r"[A-Za-z0-9-]{1,64}", value) is None:
+        hint = f"write {value.replace('_', '-')}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value) else ""
+        raise Wrong(f'"{value}" is no name of a header that passes: letters, digits and "-"', hint)
+    if value.lower() in _STOPPED:
+        raise Wrong(f"{value} stops at the gateway, whatever a client sends", "choose another header")
+    return value
+
+
 _VALUES = ("sub", "username", "roles", "permissions", "scope", "sid", "jti", "tenant", "iss")
 
 

@@ -78,6 +78,7 @@ def _route(config: Config, index: int, written: RouteConfig, made: Rules) -> Rou
         upstream=written.to,
         rules=rules,
         options=_options(config, written),
+        headers=written.wanted_headers,
     )
 
 

@@ -63,12 +63,12 @@ def _rewrite(segments: Sequence[Segment], wanted: Sequence[Segment], *, slash: b
         match segment.kind:
             case Kind.LITERAL:
                 parts.append(quote(segment.literal, safe=_SAFE).encode())
-            case Kind.INT | Kind.ANY if segment.name in places:
-                parts.append(places[segment.name])
-            case Kind.INT | Kind.ANY:
-                raise ValueError(f"the path of the route has no {{{segment.name}}}")
             case Kind.REST:
                 pass
+            case _ if segment.name in places:
+                parts.append(places[segment.name])
+            case _:
+                raise ValueError(f"the path of the route has no {{{segment.name}}}")
     return Rewriting(parts=tuple(parts), rest=rest, slash=slash)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.errors import ConfigError
+from gateway.routing.headers import Headers, shown
 from gateway.routing.host import normal_host, without_port
 from gateway.routing.rewriting import UNCHANGED, Rewriting, rewriting
 from gateway.routing.rules import Rule
@@ -144,6 +145,8 @@ class Route:
     allow: str = ""
     """The `Allow` header; derived from `rules` when not given."""
     options: RouteOptions = RouteOptions()
+    headers: Headers = ()
+    """Fields that have to be there, too."""
     segments: tuple[Segment, ...] = field(init=False, repr=False)
     params: tuple[str, ...] = field(init=False, repr=False)
     rewriting: Rewriting = field(init=False, repr=False, default=UNCHANGED)
@@ -158,6 +161,16 @@ class Route:
         except ValueError as error:
             raise ConfigError(f"{self.place}: {error}") from error
         put(self, "allow", self.allow or allow_of(self.rules))
+
+    @property
+    def matches(self) -> str:
+        """What it matches, methods apart, for people: ``api.example.com/orders/** (x-version: 2)``."""
+        return matching(self.host, self.template, self.headers)
+
+
+def matching(host: str | None, template: str, headers: Headers) -> str:
+    """Return the words of `Route.matches`."""
+    return f"{host or ''}{template}" + (f" ({shown(headers)})" if headers else "")
 
 
 def host_pattern(text: str) -> str:

@@ -1,9 +1,10 @@
 """The table of routes: most specific wins, whatever the order in the file, and two equal routes refuse to load.
 
 Host first (exact, then ``*.example.com``, the longest first, then none), then the path segment by segment (literal,
-``{id:int}``, ``{id}``, ``**``), then the method. A host or segment that leads nowhere is given up for the next best, so
-the outcome is always the best route of all that fit. Only the method never falls back: the best path decides, and a
-method it does not list is 405.
+``{id:int}`` and ``{id:uuid}``, ``{id}``, ``**``), then the method, then header fields (more of them, then more values).
+A host or segment that leads nowhere is given up for the next best, so the outcome is always the best route of all that
+fit. Method and header fields never fall back: the best path decides, a method it does not list is 405, and fields that
+none of its routes asks for are 404. So nobody gets from a path to what lies above it by leaving a header out.
 
 A template without ``**`` matches with and without a trailing slash, and ``/admin/**`` matches ``/admin`` too, so no
 spelling of a path escapes its rule. Letters are compared as they are, in every branch.
@@ -14,15 +15,17 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.errors import ConfigError
+from gateway.routing.headers import Field, Headers, fit, joint, rank, shown, undecided
 from gateway.routing.host import without_port
 from gateway.routing.rewriting import apply
 from gateway.routing.route import DEFAULT_METHODS, Retry, Route, RouteOptions, Timeouts, WebSocketOptions, allow_of
 from gateway.routing.rules import Access, Rule
-from gateway.routing.template import Kind, Segment, segments_of, shape
+from gateway.routing.template import Kind, Segment, is_uuid, segments_of, shape
 
 __all__ = [
     "RouteTable",
     "Match",
+    "Fork",
     "NoRoute",
     "MethodNotAllowed",
     "Found",
@@ -49,7 +52,7 @@ class Match(NamedTuple):
 
 
 class NoRoute(NamedTuple):
-    """No route has this host and path."""
+    """No route has this host and path, or none of those that do has these header fields."""
 
 
 class MethodNotAllowed(NamedTuple):
@@ -58,9 +61,26 @@ class MethodNotAllowed(NamedTuple):
     allow: str
 
 
-Found = Match | NoRoute | MethodNotAllowed
-
 NO_ROUTE = NoRoute()
+
+
+class Fork(NamedTuple):
+    """Several routes of one path and method, which header fields tell apart."""
+
+    branches: tuple[Match, ...]
+    """Those that ask for fields, the most specific first."""
+    otherwise: Match | NoRoute
+
+    def taken(self, field: Field) -> Match | NoRoute:
+        """Return what a request with these *field*s meets."""
+        for match in self.branches:
+            if fit(match.route.headers, field):
+                return match
+        return self.otherwise
+
+
+Found = Match | Fork | NoRoute | MethodNotAllowed
+
 _NO_PARAMS: Mapping[str, bytes] = MappingProxyType({})
 
 # Answers are remembered for paths up to this size, and so many of them, which bounds the memory to a few MiB.
@@ -74,6 +94,8 @@ class Tie(NamedTuple):
     first: Route
     second: Route
     methods: tuple[bytes, ...]
+    both: Headers = ()
+    """The header fields of a request that both fit; none when they ask for the same."""
 
     def words(self) -> tuple[str, str]:
         """Say what is wrong with `second`, and what to do, for the person who wrote both."""
@@ -81,48 +103,89 @@ class Tie(NamedTuple):
         if set(self.methods) >= set(DEFAULT_METHODS):
             methods = "this"
         as_first = "" if self.second.template == self.first.template else f" as {self.first.template}"
+        if self.both:
+            reason = f"{methods} fits requests with {shown(self.both)} no better than the route at {self.first.place}"
+            return reason, "add a route that asks for all of these"
         reason = f"{methods} matches the same requests{as_first} at {self.first.place}"
         return reason, "change the path, the host or the methods of one of them"
 
 
 def ties(routes: Iterable[Route]) -> Iterator[Tie]:
     """Yield the pairs of *routes* that only differ in the names of their parameters, or not at all."""
-    seen: dict[object, list[Route]] = {}
+    by_path: dict[object, list[Route]] = {}
     for route in routes:
-        same_paths = seen.setdefault((route.host, shape(route.segments)), [])
-        for other in same_paths:
-            if both := tuple(method for method in route.rules if method in other.rules):
-                yield Tie(other, route, both)
-        same_paths.append(route)
+        by_path.setdefault((route.host, shape(route.segments)), []).append(route)
+    for same_path in by_path.values():
+        for at, route in enumerate(same_path):
+            for other in same_path[:at]:
+                if route.headers == other.headers:
+                    if methods := tuple(method for method in route.rules if method in other.rules):
+                        yield Tie(other, route, methods)
+                elif joint(route.headers, other.headers) is not None:
+                    yield from _undecided(other, route, same_path)
+
+
+def _undecided(first: Route, second: Route, same_path: Sequence[Route]) -> Iterator[Tie]:
+    """Yield the requests for which neither of two routes with different header fields is more specific."""
+    methods = []
+    both: Headers | None = None
+    for method in {**second.rules, **first.rules}:
+        if _serves(first, method) and _serves(second, method):
+            others = (route.headers for route in same_path if _serves(route, method))
+            if found := undecided(first.headers, second.headers, others):
+                methods.append(method)
+                both = found
+    if both is not None:
+        yield Tie(first, second, tuple(methods), both)
+
+
+def _serves(route: Route, method: bytes) -> bool:
+    return method in route.rules or (method == b"HEAD" and b"GET" in route.rules)
+
+
+_Hit = tuple[Route, Rule]
 
 
 class _Leaf:
-    """Where a template ends: the routes of one host and path, told apart by method."""
+    """Where a template ends: the routes of one host and path, told apart by method, and rarely by header fields."""
 
-    __slots__ = ("allow", "by_method")
+    __slots__ = ("allow", "branches", "by_method")
 
     def __init__(self) -> None:
-        self.by_method: dict[bytes, tuple[Route, Rule]] = {}
+        self.by_method: dict[bytes, _Hit] = {}
+        self.branches: dict[bytes, list[_Hit]] = {}
+        """Those that ask for header fields, the most specific first."""
         self.allow = ""
 
     def add(self, route: Route) -> None:
-        self.by_method |= {method: (route, rule) for method, rule in route.rules.items()}
-        self.allow = allow_of(self.by_method)
+        for method, rule in route.rules.items():
+            if route.headers:
+                self.branches.setdefault(method, []).append((route, rule))
+            else:
+                self.by_method[method] = (route, rule)
 
     def close(self) -> None:
         """Let HEAD follow GET unless it was written, once all routes are in."""
         if get := self.by_method.get(b"GET"):
             self.by_method.setdefault(b"HEAD", get)
+        for hit in self.branches.get(b"GET", ()):
+            heads = self.branches.setdefault(b"HEAD", [])
+            if all(route.headers != hit[0].headers for route, _ in heads):
+                heads.append(hit)
+        for hits in self.branches.values():
+            hits.sort(key=lambda hit: rank(hit[0].headers))
+        self.allow = allow_of((*self.by_method, *self.branches))
 
 
 class _Node:
     """A segment of the trie of templates."""
 
-    __slots__ = ("any", "int", "leaf", "literals", "rest")
+    __slots__ = ("any", "int", "leaf", "literals", "rest", "uuid")
 
     def __init__(self) -> None:
         self.literals: dict[bytes, _Node] = {}
         self.int: _Node | None = None
+        self.uuid: _Node | None = None
         self.any: _Node | None = None
         self.leaf: _Leaf | None = None
         self.rest: _Leaf | None = None
@@ -136,6 +199,8 @@ class _Node:
                     node = node.literals.setdefault(segment.literal, _Node())
                 case Kind.INT:
                     node.int = node = node.int or _Node()
+                case Kind.UUID:
+                    node.uuid = node = node.uuid or _Node()
                 case Kind.ANY:
                     node.any = node = node.any or _Node()
                 case Kind.REST:
@@ -158,6 +223,8 @@ def _find(node: _Node, segments: Sequence[bytes], at: int) -> tuple[_Leaf, tuple
         return found
     if node.int and segment.isdigit() and (found := _find(node.int, segments, at + 1)):
         return found[0], (segment, *found[1])
+    if node.uuid and is_uuid(segment) and (found := _find(node.uuid, segments, at + 1)):
+        return found[0], (segment, *found[1])
     if node.any and (found := _find(node.any, segments, at + 1)):
         return found[0], (segment, *found[1])
     return (node.rest, ()) if node.rest else None
@@ -177,26 +244,29 @@ class RouteTable:
         """Most specific first."""
         self._anywhere: tuple[_Node, ...] = (_Node(),)
         self._exact: dict[bytes, _Node] = {}
-        below: dict[bytes, _Node] = {}
-        leaves = []
+        self._below: dict[bytes, _Node] = {}
+        """By what their names end in, the dot in front included."""
+        leaves: dict[int, _Leaf] = {}
         for route in routes:
             if route.host is None:
                 root = self._anywhere[0]
             elif route.host.startswith("*."):
-                root = below.setdefault(route.host[1:].encode(), _Node())
+                root = self._below.setdefault(route.host[1:].encode(), _Node())
             else:
                 root = self._exact.setdefault(route.host.encode(), _Node())
             leaf = root.grow(route.segments)
             leaf.add(route)
-            leaves.append(leaf)
-        for leaf in leaves:
+            leaves[id(leaf)] = leaf
+        for leaf in leaves.values():
             leaf.close()
-        self._below = tuple(sorted(below.items(), key=lambda item: -len(item[0])))
         self._any_host = not self._exact and not self._below
-        self._memo: dict[tuple[bytes, bytes, bytes], Match] = {}
+        self._memo: dict[tuple[bytes, bytes, bytes], Match | Fork] = {}
 
     def match(self, method: bytes, host: bytes, path: bytes) -> Found:
-        """Return what *method* on the canonical *path* meets at *host*, a result of `normal_host`."""
+        """Return what *method* on the canonical *path* meets at *host*, a result of `normal_host`.
+
+        A `Fork` where that depends on header fields.
+        """
         if self._any_host:
             host = b""  # a client may send any name; none of them shall take room
         key = method, host, path
@@ -205,7 +275,7 @@ class RouteTable:
             return remembered
         found = self._match(method, host, path)
         # Only what matches is remembered, so that probing for holes cannot push the real traffic out.
-        if type(found) is Match and len(path) <= _MEMO_PATH and len(host) <= _MEMO_PATH:
+        if (type(found) is Match or type(found) is Fork) and len(path) <= _MEMO_PATH and len(host) <= _MEMO_PATH:
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
             self._memo[key] = found
@@ -218,10 +288,11 @@ class RouteTable:
         for root in self._roots(host):
             if found := _find(root, segments, 0):
                 leaf, values = found
-                if hit := leaf.by_method.get(method):
-                    route, rule = hit
-                    return Match(route, rule, dict(zip(route.params, values, strict=True)) if values else _NO_PARAMS)
-                return MethodNotAllowed(leaf.allow)
+                hit = leaf.by_method.get(method)
+                if leaf.branches and (branches := leaf.branches.get(method)):
+                    otherwise = NO_ROUTE if hit is None else _matched(hit, values)
+                    return Fork(tuple(_matched(one, values) for one in branches), otherwise)
+                return MethodNotAllowed(leaf.allow) if hit is None else _matched(hit, values)
         return NO_ROUTE
 
     def _roots(self, host: bytes) -> Sequence[_Node]:
@@ -229,9 +300,19 @@ class RouteTable:
         if self._any_host:
             return self._anywhere
         name = without_port(host)
-        exact = self._exact.get(name)
-        below = [root for suffix, root in self._below if name.endswith(suffix) and len(name) > len(suffix)]
-        return (*(() if exact is None else (exact,)), *below, *self._anywhere)
+        roots = [] if (exact := self._exact.get(name)) is None else [exact]
+        if self._below:
+            dot = name.find(b".", 1)
+            while dot > 0:
+                if root := self._below.get(name[dot:]):
+                    roots.append(root)
+                dot = name.find(b".", dot + 1)
+        return [*roots, *self._anywhere]
+
+
+def _matched(hit: _Hit, values: tuple[bytes, ...]) -> Match:
+    route, rule = hit
+    return Match(route, rule, dict(zip(route.params, values, strict=True)) if values else _NO_PARAMS)
 
 
 def rewritten(match: Match, path: bytes) -> bytes:
@@ -240,8 +321,8 @@ def rewritten(match: Match, path: bytes) -> bytes:
 
 
 def _rank(route: Route) -> tuple[object, ...]:
-    """Order routes as the table prefers them: host, then segments; a template that ends beats a `**` that goes on."""
+    """Order routes as the table prefers them: host, segments, header fields; a template that ends beats a `**`."""
     host = route.host
     host_rank = (2, 0, "") if host is None else (1, -len(host), host) if host.startswith("*.") else (0, 0, host)
     path_rank = (*((int(segment.kind), segment.literal) for segment in route.segments), (-1, b""))
-    return host_rank, path_rank, route.index
+    return host_rank, path_rank, rank(route.headers), route.index

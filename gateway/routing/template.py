@@ -1,7 +1,7 @@
 """Path templates: what may be written for `path`, `strip_prefix` and `rewrite`.
 
-Three wildcards and no regular expressions, so that "most specific wins" has one answer: ``{id}`` is one segment,
-``{id:int}`` one segment of digits, and a last ``/**`` is everything below, including nothing.
+A few wildcards and no regular expressions, so that "most specific wins" has one answer: ``{id}`` is one segment,
+``{id:int}`` one of digits, ``{id:uuid}`` one UUID, and a last ``/**`` is everything below, including nothing.
 """
 
 import re
@@ -18,8 +18,9 @@ class Kind(IntEnum):
 
     LITERAL = 0
     INT = 1
-    ANY = 2
-    REST = 3
+    UUID = 2
+    ANY = 3
+    REST = 4
 
 
 class Segment(NamedTuple):
@@ -29,10 +30,13 @@ class Segment(NamedTuple):
     literal: bytes = b""
     """What the decoded segment of a path must be, for `LITERAL`."""
     name: str = ""
-    """The parameter's name, for `INT` and `ANY`."""
+    """The parameter's name, for all but `LITERAL` and `REST`."""
 
 
 REST = Segment(Kind.REST)
+
+is_uuid = re.compile(rb"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}").fullmatch
+"""A UUID as it is written (RFC 9562 section 4), of any version, in small letters or capitals."""
 
 _PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([^{}]*))?\}")
 
@@ -70,10 +74,12 @@ def _segment(text: str) -> Segment:
                 return Segment(Kind.ANY, name=param[1])
             case "int":
                 return Segment(Kind.INT, name=param[1])
+            case "uuid":
+                return Segment(Kind.UUID, name=param[1])
             case other:
-                raise ValueError(
-                    f'no such type of parameter: "{other}"; there is {{{param[1]}}} and {{{param[1]}:int}}'
-                )
+                name = param[1]
+                there_is = f"there is {{{name}}}, {{{name}:int}} and {{{name}:uuid}}"
+                raise ValueError(f'no such type of parameter: "{other}"; {there_is}')
     if "{" in text or "}" in text:
         raise ValueError(f'a parameter fills its whole segment, like /{{id}}/; not "{text}"')
     if "*" in text:

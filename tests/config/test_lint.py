@@ -37,6 +37,8 @@ PUBLIC_ABOVE = (
 )
 CLEAR = "the caller's token crosses the network in clear on its way to http://10.0.0.1:80"
 
+AROUND = "whoever {} is not asked for {} as at gateway.yaml:{}: clients choose their headers"
+
 FINDINGS = [
     pytest.param(
         "routes:\n  - {path: /api/**, to: app, auth: public}\n  - {path: /api/orders, to: app}\n",
@@ -154,6 +156,27 @@ FINDINGS = [
         id="a default secret",
     ),
     pytest.param(
+        "routes:\n"
+        "  - {path: /v, to: app, roles: [admin]}\n"
+        "  - {path: /v, to: safe, roles: [user], headers: {X-Canary: true}}\n",
+        ["7: routes[1].headers: " + AROUND.format("sends x-canary", "role admin", 6)],
+        id="a variant by header for which fewer are kept out",
+    ),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /v, to: app, headers: {X-V: '2'}, permissions: [read]}\n"
+        "  - {path: /v, to: safe, headers: {X-V: '3'}, methods: {GET: {auth: public}}}\n",
+        ["7: routes[1].headers: " + AROUND.format("sends x-v: 3 in place of x-v: 2", "permission read", 6)],
+        id="a variant by another value that is public",
+    ),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /v, to: app, auth: public}\n"
+        "  - {path: /v, to: app, headers: {X-Inside: true}, roles: [admin]}\n",
+        ["6: routes[0].path: " + AROUND.format("leaves out x-inside", "role admin", 7)],
+        id="a rule that is left by leaving a header out",
+    ),
+    pytest.param(
         f"server: {{secret: {os.urandom(20).hex()}}}\n",
         ["5: server.secret: a secret in this file is in every copy of it"],
         id="a secret in the file",
@@ -175,6 +198,17 @@ USUAL = [
     pytest.param("routes:\n  - {path: /x, to: safe, forward_token: keep}\n", id="a token by TLS"),
     pytest.param("routes:\n  - {path: /x, to: app, roles: [user, ghost]}\n", id="one of the roles is somebody's"),
     pytest.param("routes:\n  - {path: /x, to: app, permissions: [read, file]}\n", id="permissions that people have"),
+    pytest.param(
+        "routes:\n  - {path: /v, to: app, auth: public}\n  - {path: /v, to: safe, headers: {X-V: '2'}}\n",
+        id="another service with another rule by header",
+    ),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /v, to: app, roles: [user], rules: [pays]}\n"
+        "  - {path: /v, to: safe, headers: {X-V: '2'}, roles: [admin], rules: [pays]}\n"
+        "rules: {pays: {claims: {plan: pro}}}\n",
+        id="a variant for which more are kept out",
+    ),
     pytest.param('server: {secret: "${S}"}\n', id="a secret of the environment"),
     pytest.param("routes:\n  - {path: /x, to: app, any_of: [{roles: [user]}, {caller: program}]}\n", id="one entry"),
     pytest.param(

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.faults import Wrong
 from gateway.config.load import load
+from gateway.config.names import passed_header
 from gateway.config.roles import bringing, circle, granting, holders
 from gateway.config.routes import route_table
 from gateway.config.sections import RoleConfig
-from gateway.routing.table import Access, Match, Route, RouteTable, Rule, Timeouts
+from gateway.proxy.names import FORWARDED, HOP_BY_HOP, PASS, FieldKinds
+from gateway.routing.headers import wanted
+from gateway.routing.table import Access, Fork, Match, Route, RouteTable, Rule, Timeouts
 from tests.config.files import EXAMPLES, FULL_ENVIRON, ROOT, loaded
 from tests.routing.callers import caller, some, verdict
 
@@ -224,3 +228,23 @@ def test_the_base_path_can_be_moved(tmp_path: Path) -> None:
     routes = table(tmp_path, "- {path: /auth/**, to: app}", more)
     assert met(routes, "/id/login").route.upstream == "builtin"
     assert met(routes, "/auth/login").route.upstream == "app"
+
+
+def test_a_route_can_ask_for_exactly_the_headers_that_pass() -> None:
+    kinds = FieldKinds()
+    for name in (*FORWARDED, *HOP_BY_HOP, b"Host", b"authorization", b"Cookie", b"content-length", b"expect"):
+        assert kinds[name] != PASS
+        with pytest.raises(Wrong):
+            passed_header(name.decode())
+    for passing in ("X-Version", "Accept", "Content-Type", "User-Agent", "X-Api-Key", "Origin", "Sec-Fetch-Site"):
+        assert kinds[passing.encode()] == PASS
+        assert passed_header(passing) == passing
+
+
+def test_headers_of_a_route_are_part_of_its_name_and_of_its_match(tmp_path: Path) -> None:
+    routes = table(tmp_path, '- {path: /a, to: app}\n- {path: /a, to: app, headers: {X-Version: "2", X-Canary: true}}')
+    found = routes.match(b"GET", b"gw", b"/a")
+    assert isinstance(found, Fork)
+    (branch,) = found.branches
+    assert branch.route.name == branch.route.matches == "/a (x-canary, x-version: 2)"
+    assert branch.route.headers == wanted({"x-canary": None, "X-VERSION": "2"})

@@ -1,5 +1,6 @@
 """Routes for tests: one line each."""
 
+from gateway.routing.headers import Headers
 from gateway.routing.table import Route, RouteOptions, Rule
 
 
@@ -11,6 +12,7 @@ def route(
     index: int = 0,
     name: str | None = None,
     options: RouteOptions | None = None,
+    headers: Headers = (),
 ) -> Route:
     return Route(
         name=name or f"{host or ''}{template}",
@@ -21,4 +23,5 @@ def route(
         upstream="app",
         rules={method.encode(): Rule() for method in methods.split()},
         options=options or RouteOptions(),
+        headers=headers,
     )

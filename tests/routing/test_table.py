@@ -5,7 +5,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.routing.host import normal_host
 from gateway.routing.table import Match, MethodNotAllowed, NoRoute, Route, RouteTable, Rule, ties
-from gateway.routing.target import Target, read
+from gateway.routing.target import BadTarget, Target, read
 from tests.routing.routes import route
 
 
@@ -57,6 +57,37 @@ TABLE = RouteTable(
 )
 def test_the_most_specific_route_wins(target: bytes, template: str) -> None:
     assert asked(TABLE, target) == template
+
+
+@pytest.mark.parametrize(
+    ("segment", "template"),
+    [
+        ("0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1b", "/x/{id:uuid}"),
+        ("0B8E3F5A-9C1D-7E2F-8A7B-6C5D4E3F2A1B", "/x/{id:uuid}"),  # of any version, in small letters or capitals
+        ("00000000-0000-0000-0000-000000000000", "/x/{id:uuid}"),
+        ("0b8e3f5a%2D9c1d-4e2f-8a7b-6c5d4e3f2a1b", "/x/{id:uuid}"),
+        ("0b8e3f5a9c1d4e2f8a7b6c5d4e3f2a1b", "/x/{id}"),
+        ("{0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1b}", "/x/{id}"),
+        ("0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1", "/x/{id}"),
+        ("0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1b0", "/x/{id}"),
+        ("0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1g", "/x/{id}"),
+        ("0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1b%0A", "none"),
+        ("7", "/x/{id:int}"),
+    ],
+)
+def test_a_parameter_takes_what_its_type_says(segment: str, template: str) -> None:
+    made = RouteTable([route("/x/{id}"), route("/x/{id:int}"), route("/x/{id:uuid}")])
+    reading = read(f"/x/{segment}".encode())
+    if template == "none":
+        assert isinstance(reading, BadTarget)
+    else:
+        assert asked(made, f"/x/{segment}".encode()) == template
+
+
+def test_a_type_that_leads_nowhere_is_given_up_for_any_segment() -> None:
+    made = RouteTable([route("/{id:uuid}/a"), route("/{id}/b"), route("/{id:int}/a")])
+    assert asked(made, b"/0b8e3f5a-9c1d-4e2f-8a7b-6c5d4e3f2a1b/b") == "/{id}/b"
+    assert asked(made, b"/7/b") == "/{id}/b"
 
 
 def test_the_order_in_the_file_does_not_matter() -> None:
@@ -165,6 +196,13 @@ def test_the_most_specific_host_wins_in_every_spelling(host: bytes, name: str) -
     assert asked(HOSTS, b"/x", host) == name
 
 
+def test_of_many_wildcard_hosts_the_longest_that_fits_is_found() -> None:
+    made = RouteTable([route("/**", f"*.{at}.example", name=str(at)) for at in range(2_000)])
+    assert asked(made, b"/", b"a.b.1234.example") == "1234"
+    assert asked(made, b"/", b"1234.example") == "none"
+    assert asked(made, b"/", b".".join([b"a"] * 120) + b".7.example") == "7"
+
+
 def test_a_host_that_lacks_the_path_leaves_it_to_the_next_host() -> None:
     assert asked(HOSTS, b"/only", b"files.example.com") == "files"
     assert asked(HOSTS, b"/other", b"files.example.com") == "below"
@@ -269,7 +307,7 @@ def test_the_complaint_about_equal_routes_reads_well() -> None:
 
 def test_different_hosts_or_types_are_not_equal() -> None:
     assert not list(ties([route("/a"), route("/a", "gw.example"), route("/a", "*.gw.example")]))
-    assert not list(ties([route("/{x}"), route("/{x:int}"), route("/**"), route("/x")]))
+    assert not list(ties([route("/{x}"), route("/{x:int}"), route("/{x:uuid}"), route("/**"), route("/x")]))
 
 
 @pytest.mark.parametrize(
