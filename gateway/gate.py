@@ -68,7 +68,7 @@ class Permit(NamedTuple):
     """A WebSocket is to be opened; only on routes that allow it."""
     lines: bytes = b""
     """Header lines for the answer, whatever it will be, each ended by CRLF; see `Gate.lines`."""
-    limits: "Limits | None" = None
+    counted: "Counted | None" = None
     """Who has to be told of the request's end."""
 
 
@@ -81,8 +81,9 @@ class Way(NamedTuple):
     upstream_path: bytes
     log_path: bytes
     params: Mapping[str, bytes]
-    limits: "Limits | None"
-    """What requests count against; None where nothing is counted."""
+    before: "Before | None"
+    """What limits ask before all else, and what they ask in the end; None where nothing is counted."""
+    admit: "Admit | None"
 
 
 @final
@@ -136,24 +137,27 @@ class Failures(Protocol):
     def retry_after(self, _address: str, _now: float, /) -> int: ...
 
 
+class Counted(Protocol):
+    """A request that limits let pass, to be told when it is over."""
+
+    def release(self) -> None: ...
+
+
+Before = Callable[[RequestHead], Refusal | None]
+Admit = Callable[[RequestHead, Verified | None], Refusal | Counted | None]
+
+
 class Limits(Protocol):
     """The gate's question about a route's limits: who has had enough."""
 
     @property
-    def holds(self) -> bool:
-        """What `admit` lets pass is to be given back with `release`."""
+    def before(self) -> Before | None:
+        """Says why a request is not looked at any further; asked once for each."""
         ...
 
-    def before(self, _head: RequestHead, /) -> Refusal | None:
-        """Return why a request is not looked at any further, once for each."""
-        ...
-
-    def admit(self, _head: RequestHead, _token: Verified | None, /) -> Refusal | None:
-        """Return why a request that may do what it asks has to wait, once for each."""
-        ...
-
-    def release(self, _head: RequestHead, _token: Verified | None, /) -> None:
-        """Note the end of a request that `admit` let pass."""
+    @property
+    def admit(self) -> Admit | None:
+        """Says why a request that may do what it asks has to wait, or who is told of its end; asked once for each."""
         ...
 
 
@@ -273,13 +277,13 @@ class Gate:
             way = way.taken(fields.field)
             if type(way) is not Way:
                 return way
-        route, rule, upstream_path, log_path, _, limits = way
+        route, rule, upstream_path, log_path, _, before, admit = way
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
             denial = refuse("address_denied", rule.addresses.wanted)
             return self._explained(denial, head, way, None)._replace(route=route.name)
-        if limits is not None and not waited and (refusal := limits.before(head)) is not None:
-            return refusal._replace(route=route.name)
+        if before is not None and not waited and (over := before(head)) is not None:
+            return over._replace(route=route.name)
         credentials = fields.credentials or self._credentials(fields)
         handshake: Handshake | None = None
         if type(credentials) is Refusal:
@@ -313,14 +317,12 @@ class Gate:
                 return self._without(head, route, credentials, refusal, waited)
             elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
                 return renewing
-        held: Limits | None = None
-        if limits is not None and not counted:
-            if (refusal := limits.admit(head, verified)) is not None:
-                subject = "" if verified is None else verified.identity.subject
-                return refusal._replace(route=route.name, subject=subject)
-            held = limits if limits.holds else None
+        told: Refusal | Counted | None = None
+        if admit is not None and not counted and isinstance(told := admit(head, verified), Refusal):
+            subject = "" if verified is None else verified.identity.subject
+            return told._replace(route=route.name, subject=subject)
         lines = self.lines(head) if waited else b""
-        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, held))
+        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, told))
 
     @staticmethod
     def lines(head: RequestHead) -> bytes:
@@ -366,7 +368,8 @@ class Gate:
             return refuse("path_ambiguous", "encoded_slash")._replace(route=route.name)
         log_path = path + masked(query) if self._log_query else path
         limits = self._limits(route, match.rule)
-        return Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, limits)
+        before, admit = (None, None) if limits is None else (limits.before, limits.admit)
+        return Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, before, admit)
 
     def _without(
         self, head: RequestHead, route: Route, credentials: Credentials, refusal: Refusal, waited: bool

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.errors import Refusal, refuse
-from gateway.gate import Pending, Permit
+from gateway.gate import Counted, Pending, Permit
 from gateway.head import RequestHead
 from gateway.routing.table import Route, RouteOptions, Rule, WebSocketOptions
 from gateway.tokens.cache import Verified
@@ -16,7 +16,7 @@ class Limits:
 
     def __init__(self, *, holds: bool = False) -> None:
         self.asked: list[str] = []
-        self.holds = holds
+        self._holds = holds
         self.refusal: Refusal | None = None
         self.later: Refusal | None = None
 
@@ -24,11 +24,11 @@ class Limits:
         self.asked.append("before")
         return self.refusal
 
-    def admit(self, _head: RequestHead, token: Verified | None) -> Refusal | None:
+    def admit(self, _head: RequestHead, token: Verified | None) -> Refusal | Counted | None:
         self.asked.append("anybody" if token is None else token.identity.subject)
-        return self.later
+        return self.later or (self if self._holds else None)
 
-    def release(self, _head: RequestHead, _token: Verified | None) -> None:
+    def release(self) -> None:
         self.asked.append("release")
 
 
@@ -61,7 +61,7 @@ def test_a_route_without_limits_asks_none() -> None:
 def test_a_request_is_counted_before_its_token_is_looked_at_and_when_all_is_well() -> None:
     limits = Limits()
     gate = door(limits)
-    assert gate.permit("/limited/x", bearer("good")).limits is None
+    assert gate.permit("/limited/x", bearer("good")).counted is None
     gate.permit("/open-limited/x")
     assert limits.asked == ["before", "alice", "before", "anybody"]
 
@@ -109,8 +109,8 @@ def test_who_has_waited_is_counted_once() -> None:
 def test_who_is_asked_about_again_is_not_counted_again() -> None:
     limits = Limits(holds=True)
     gate = door(limits)
-    assert gate.permit("/limited/x", bearer("good")).limits is limits
+    assert gate.permit("/limited/x", bearer("good")).counted is limits
     again = gate.gate.admit(head("/limited/x", bearer("good")), waited=True, confirmed=True, counted=True)
     assert isinstance(again, Permit)
-    assert again.limits is None
+    assert again.counted is None
     assert limits.asked == ["before", "alice"]

@@ -52,18 +52,23 @@ class Buckets:
 
     def take(self, key: str | bytes, now: float) -> float:
         """Take one token and return 0, or take nothing and return the seconds until there is one."""
-        full_at = self._full_at.get(key)
-        if full_at is None or full_at < now:
+        table = self._full_at
+        full_at = table.get(key)
+        if full_at is None:
+            table[key] = now + self._interval
+            self._forget(now)
+            return 0.0
+        if full_at < now:
             full_at = now
         else:
-            full_at = min(full_at, now + self._span)
             wait = full_at - now - self._slack
             if wait > _ROUNDING:
-                self._full_at[key] = full_at
-                return wait
-        self._full_at[key] = full_at + self._interval
-        self._full_at.move_to_end(key)
-        self._forget(now)
+                if full_at <= now + self._span:
+                    return wait
+                table[key] = now + self._span
+                return self._span - self._slack
+        table[key] = full_at + self._interval
+        table.move_to_end(key)
         return 0.0
 
     def wait(self, key: str | bytes, now: float) -> float:
@@ -80,7 +85,7 @@ class Buckets:
         return max(0, int((self._slack - full_in + _ROUNDING) // self._interval) + 1), full_in
 
     def _forget(self, now: float) -> None:
-        """Drop the longest unused entries: two that are full, so that the table shrinks, and one if it is too large."""
+        """Make room for a new key: of the longest unused, drop two that are full, and one if there are too many."""
         table = self._full_at
         for _ in range(2):
             key = next(iter(table))

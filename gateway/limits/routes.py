@@ -1,100 +1,128 @@
 """The limits of a route, as the gate asks them: before anything is verified, and once more when all else is well.
 
-before  limits by address are spent, so that whoever is over them costs nothing but the look; the others that need no
-        token are only looked at: what a stranger without a token does takes nothing from those who have one
-admit   limits by claim, then by header, then of the route, are spent all together or not at all, and the request is
-        one more under way
+ before  limits by address are spent, so that whoever is over them costs nothing but the look; the others that need no
+         token are only looked at: what a stranger without a token does takes nothing from those who have one
+ admit   limits by claim, then by header, then of the route, are spent all together or not at all, and the request is
+         one more under way
+
+Nearly every route has one limit by address or by claim, or one of each, so these go a way of their own.
 """
 
 from collections.abc import Callable, Sequence
 
 from gateway.errors import Refusal
 from gateway.head import RequestHead
-from gateway.limits.counter import Counter, Share, Token, crowded, refused
+from gateway.limits.counter import Counter, Share, Token, crowded, network_of, refused
 from gateway.limits.limit import Kind
 
 _ORDER = (Kind.CLAIM, Kind.HEADER, Kind.ROUTE)
 
 
+class Counted:
+    """A request that passed, and what it has to give back."""
+
+    __slots__ = ("_shares",)
+
+    def __init__(self, shares: Sequence[Share]) -> None:
+        self._shares = shares
+        for share in shares:
+            inflight = share.counter.inflight
+            inflight[share.key] = inflight.get(share.key, 0) + 1
+
+    def release(self) -> None:
+        """It is under way no longer; saying so twice does no harm."""
+        shares, self._shares = self._shares, ()
+        for share in shares:
+            inflight = share.counter.inflight
+            left = inflight[share.key] - 1
+            if left:
+                inflight[share.key] = left
+            else:
+                del inflight[share.key]
+
+
 class RouteLimits:
     """What requests of one route count against; for one thread."""
 
-    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route")
+    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route", "admit", "before")
+
+    before: Callable[[RequestHead], Refusal | None] | None
+    """Returns why a request is not to be looked at any further; to be asked once for each. None where nobody is."""
+    admit: Callable[[RequestHead, Token | None], Refusal | Counted | None] | None
+    """Returns why a request that may do what it asks has to wait, or what it gives back; to be asked once for each."""
 
     def __init__(self, route: str, counters: Sequence[Counter], monotonic: Callable[[], float]) -> None:
         """*route* is its name."""
         self._route = route
         self._monotonic = monotonic
-        self._by_address = tuple(one for one in counters if one.limit.by.kind is Kind.ADDRESS)
-        later = sorted(
-            (one for one in counters if one.limit.by.kind is not Kind.ADDRESS),
-            key=lambda one: _ORDER.index(one.limit.by.kind),
+        self._by_address = tuple(one for one in counters if one.kind is Kind.ADDRESS)
+        self._later = tuple(
+            sorted((one for one in counters if one.kind is not Kind.ADDRESS), key=lambda one: _ORDER.index(one.kind))
         )
-        self._later = tuple(later)
-        self._looked_at = tuple(one for one in later if one.limit.by.kind is not Kind.CLAIM)
+        self._looked_at = tuple(one for one in self._later if one.kind is not Kind.CLAIM)
         self._holding = tuple(one for one in counters if one.limit.holds)
+        early, late = bool(self._by_address or self._looked_at), bool(self._later or self._holding)
+        is_plain = not self._holding
+        one_address = is_plain and len(self._by_address) == 1 and not self._looked_at
+        one_claim = is_plain and len(self._later) == 1 and not self._looked_at
+        self.before = (self._one_address if one_address else self._before) if early else None
+        self.admit = (self._one_claim if one_claim else self._admit) if late else None
 
-    @property
-    def holds(self) -> bool:
-        """What `admit` lets pass has to be given back with `release`."""
-        return bool(self._holding)
+    def _one_address(self, head: RequestHead) -> Refusal | None:
+        counter = self._by_address[0]
+        buckets = counter.buckets
+        assert buckets is not None
+        address = head[4][0]
+        wait = buckets.take(network_of(address) if ":" in address else address, self._monotonic())
+        return refused(counter.name, wait) if wait else None
 
-    def before(self, head: RequestHead) -> Refusal | None:
-        """Return why *head* is not to be looked at any further; ask once for each request."""
+    def _one_claim(self, head: RequestHead, token: Token | None) -> Refusal | None:
+        counter = self._later[0]
+        known = None if token is None else token.limits
+        share = None if known is None else known.get(counter.name)
+        if share is None or share.counter is not counter:
+            share = counter.share(head, token, self._route)
+        buckets = share.buckets
+        wait = 0.0 if buckets is None else buckets.take(share.key, self._monotonic())
+        return refused(counter.name, wait) if wait else None
+
+    def _before(self, head: RequestHead) -> Refusal | None:
         now = self._monotonic()
         for counter in self._looked_at:
-            share = counter.share(head, None, self._route)
-            if (refusal := _over(share, now)) is not None:
+            if (refusal := _over(counter.share(head, None, self._route), now)) is not None:
                 return refusal
         for counter in self._by_address:
             share = counter.share(head, None, self._route)
-            _, key, buckets, most = share
-            if most is not None and counter.inflight.get(key, 0) >= most:
-                return crowded(share)
-            if buckets is not None and (wait := buckets.take(key, now)):
-                return refused(share, wait)
+            if share.is_full:
+                return crowded(counter.name)
+            if share.buckets is not None and (wait := share.buckets.take(share.key, now)):
+                return refused(counter.name, wait)
         return None
 
-    def admit(self, head: RequestHead, token: Token | None) -> Refusal | None:
-        """Return why *head*, which may do what it asks, has to wait; ask once for each request.
-
-        Otherwise it is one more under way until `release`.
-        """
-        later = self._later
+    def _admit(self, head: RequestHead, token: Token | None) -> Refusal | Counted | None:
         now = self._monotonic()
-        shares = [counter.share(head, token, self._route) for counter in later]
-        if self._holding or len(shares) > 1:
-            held = self._held(head, token)
-            for share in (*shares, *held):
-                if (refusal := _over(share, now, rate=share.counter.limit.by.kind is not Kind.ADDRESS)) is not None:
-                    return refusal
-            for counter, key, _, _ in held:
-                counter.inflight[key] = counter.inflight.get(key, 0) + 1
+        shares = [counter.share(head, token, self._route) for counter in self._later]
         for share in shares:
-            _, key, buckets, _ = share
-            if buckets is not None and (wait := buckets.take(key, now)):
-                return refused(share, wait)
-        return None
-
-    def release(self, head: RequestHead, token: Token | None) -> None:
-        """Count a request no longer that `admit` let pass; *head* and *token* are those it was asked with."""
-        for counter, key, _, _ in self._held(head, token):
-            left = counter.inflight[key] - 1
-            if left:
-                counter.inflight[key] = left
-            else:
-                del counter.inflight[key]
-
-    def _held(self, head: RequestHead, token: Token | None) -> list[Share]:
-        shares = [counter.share(head, token, self._route) for counter in self._holding]
-        return [share for share in shares if share.most is not None]
+            if (refusal := _over(share, now)) is not None:
+                return refusal
+        held = [share for share in shares if share.most is not None]
+        for counter in self._holding:
+            if counter.kind is Kind.ADDRESS:
+                share = counter.share(head, token, self._route)
+                # While something was waited for, others may have come.
+                if share.is_full:
+                    return crowded(counter.name)
+                held.append(share)
+        for share in shares:
+            if share.buckets is not None:
+                share.buckets.take(share.key, now)
+        return Counted(held) if held else None
 
 
-def _over(share: Share, now: float, *, rate: bool = True) -> Refusal | None:
+def _over(share: Share, now: float) -> Refusal | None:
     """Return the refusal of one more request of *share*; takes nothing."""
-    counter, key, buckets, most = share
-    if most is not None and counter.inflight.get(key, 0) >= most:
-        return crowded(share)
-    if rate and buckets is not None and (wait := buckets.wait(key, now)):
-        return refused(share, wait)
+    if share.is_full:
+        return crowded(share.counter.name)
+    if share.buckets is not None and (wait := share.buckets.wait(share.key, now)):
+        return refused(share.counter.name, wait)
     return None

@@ -26,7 +26,7 @@ from gateway.gate import Answered, Pending, Permit
 from gateway.head import Fields, Peer, RequestHead
 from gateway.proxy.answers import empty_answer, refusal_answer
 from gateway.proxy.engine import Engine, Snapshot
-from gateway.proxy.exchange import CarryingExchange, Exchange, HeldExchange
+from gateway.proxy.exchange import CarryingExchange, CountedExchange, Exchange
 from gateway.proxy.forwarded import forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
 from gateway.proxy.pairs import request_pairs
@@ -391,16 +391,16 @@ class Downstream(asyncio.Protocol):
             self._engine.fault("gate", error)
             verdict = refuse("internal_error", "gate")
         if type(verdict) is Permit:
-            route, rule, _, _, verified, _, _, lines, held = verdict
+            route, rule, _, _, _, _, _, lines, counted = verdict
             plan = snapshot.plans[route]
             if self.state == BODY:
                 limit = plan.body_limit if rule.body_limit is None else rule.body_limit
                 if head.fields.length > limit:
-                    if held is not None:
-                        held.release(head, verified)
+                    if counted is not None:
+                        counted.release()
                     self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
                     return
-            made = HeldExchange if held is not None else CarryingExchange if lines else Exchange
+            made = CountedExchange if counted is not None else CarryingExchange if lines else Exchange
             self.exchange = exchange = made(self._engine, self, head, verdict, plan)
             if self.state == BODY and not self._begin_body(exchange, head):
                 return

@@ -639,7 +639,7 @@ class CarryingExchange(Exchange):
         return head._replace(rendered=carrying(head.rendered, self.permit.lines))
 
 
-class HeldExchange(CarryingExchange):
+class CountedExchange(CarryingExchange):
     """An exchange that is counted as long as it is under way."""
 
     __slots__ = ()
@@ -648,7 +648,7 @@ class HeldExchange(CarryingExchange):
         return super()._carrying(head) if self.permit.lines else head
 
     def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
-        limits = self.permit.limits
-        assert limits is not None
-        limits.release(self.head, self.verified)
+        counted = self.permit.counted
+        assert counted is not None
+        counted.release()
         super()._finish(reason, code=code, subject=subject, cut=cut, gone=gone)
