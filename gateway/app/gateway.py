@@ -50,6 +50,7 @@ from gateway.proxy.tls import Certificates
 from gateway.proxy.wheel import TICK
 from gateway.sessions.embedded import EmbeddedStore
 from gateway.sessions.guesses import StoredThrottle
+from gateway.sessions.rates import StoredRates
 from gateway.sessions.revocations import Entry
 from gateway.sessions.store import SessionStore
 from gateway.tokens.secrets import Secrets
@@ -165,11 +166,14 @@ class Gateway:
         self._exits.push_async_callback(users.close)
         turnstile = Turnstile(StoredThrottle(store, self.secrets.subject_tag))
         self._exits.push_async_callback(turnstile.close)
+        tell = None if self.effective.embedded else StoredRates(store, self.secrets.limits).spend
+        limiting = Limiting(self.clock.monotonic, self.sight, tell)
+        self._tasks.append(asyncio.create_task(limiting.run()))
         self._lasting = Lasting(
             clock=self.clock,
             store_clock=self.store_clock,
             sight=self.sight,
-            limiting=Limiting(self.clock.monotonic),
+            limiting=limiting,
             secrets=self.secrets,
             ring=self.ring,
             hashes=self.pool,

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+from gateway.app.sight import Sight
 from gateway.config.limits import limits_of
 from gateway.config.models import Config
 from gateway.limits.buckets import Buckets
 from gateway.limits.counter import Counter, Key, Owner
 from gateway.limits.limit import Allowance, Limit
 from gateway.limits.routes import RouteLimits
+from gateway.limits.shared import SharedBuckets, Sharing, Tell
 from gateway.paths import Path
 from gateway.routing.conditions import stated
 from gateway.routing.table import Route, Rule
@@ -20,9 +22,16 @@ class Limiting:
     Only what is under way is taken over in any case where it is counted by the same, since it goes on.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], sight: Sight, tell: Tell | None) -> None:
+        """*tell* other gateways what is taken; None where there are no others."""
         self._monotonic = monotonic
+        self._events = sight.events
+        self._report = sight.report
         self._counters: Mapping[str, Counter] = {}
+        self._sharing = None if tell is None else Sharing(tell, monotonic, on_change=self._changed)
+        sight.gauge("gateway_limit_keys", "Buckets of limits held in memory.", self._keys)
+        shared = "1 while gateways tell each other what counts against limits."
+        sight.gauge("gateway_limits_shared", shared, lambda: self._sharing is not None and self._sharing.is_shared)
 
     def of(self, config: Config) -> "Limits":
         """Return the limits of *config*, which are in force from `adopt` on."""
@@ -35,12 +44,42 @@ class Limiting:
     def adopt(self, limits: "Limits") -> None:
         """Go on with *limits*."""
         self._counters = limits.counters
+        if self._sharing is not None:
+            self._sharing.adopt(one for one in self._buckets() if isinstance(one, SharedBuckets))
+
+    async def run(self) -> None:
+        """Share with other gateways until cancelled; returns where there are none."""
+        while self._sharing is not None:
+            try:
+                await self._sharing.run()
+            except Exception as error:  # a bug must not end the sharing for good; it begins with a pause
+                self._report("limits", error)
 
     def _counter(self, limit: Limit, before: Counter | None) -> Counter:
+        def make(allowed: Allowance, plan: str) -> Buckets | None:
+            if allowed.rate is None:
+                return None
+            rate = allowed.rate.requests / allowed.rate.seconds
+            if self._sharing is None:
+                return Buckets(rate, allowed.burst)
+            return SharedBuckets("\n".join((limit.name, str(limit.by), plan, str(allowed.rate))), rate, allowed.burst)
+
         inflight: dict[Key, int] = {}
         if before is not None and before.limit.by == limit.by:
             inflight = before.inflight
-        return Counter(limit, _stated, _buckets, inflight)
+        return Counter(limit, _stated, make, inflight)
+
+    def _buckets(self) -> list[Buckets]:
+        return [buckets for counter in self._counters.values() for buckets in counter.all_buckets()]
+
+    def _keys(self) -> int:
+        return sum(map(len, self._buckets()))
+
+    def _changed(self, shared: bool) -> None:
+        if shared:
+            self._events.info("limits_shared")
+        else:
+            self._events.warning("limits_alone", {"reason": "the store does not answer"})
 
 
 class Limits:
@@ -61,12 +100,6 @@ class Limits:
             counters = [self.counters[name] for name in names]
             made = self._made[route.name, names] = RouteLimits(route.name, counters, self._monotonic)
         return made
-
-
-def _buckets(allowed: Allowance) -> Buckets | None:
-    if allowed.rate is None:
-        return None
-    return Buckets(allowed.rate.requests / allowed.rate.seconds, allowed.burst)
 
 
 def _stated(owner: Owner, path: Path) -> object:

@@ -6,7 +6,7 @@ request without what it would be counted by counts as its address, so that nobod
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from math import ceil
 from typing import Protocol, final
@@ -71,9 +71,9 @@ class Counter:
     __slots__ = ("_path", "_plans", "_stated", "buckets", "inflight", "kind", "limit", "name")
 
     def __init__(
-        self, limit: Limit, stated: Stated, make: Callable[[Allowance], Buckets | None], inflight: dict[Key, int]
+        self, limit: Limit, stated: Stated, make: Callable[[Allowance, str], Buckets | None], inflight: dict[Key, int]
     ) -> None:
-        """*stated* reads claims, *make* makes the buckets of a plan; *inflight* is what is under way already."""
+        """*stated* reads claims, *make* makes the buckets of a plan, "" for none; *inflight* is under way already."""
         self.limit = limit
         self.name = limit.name
         self.kind = limit.by.kind
@@ -81,11 +81,15 @@ class Counter:
         """How many requests are under way, by key; whoever has none is not in it."""
         self._stated = stated
         self._path = steps(limit.by.name) if limit.by.kind is Kind.CLAIM else ()
-        self.buckets = make(limit.allowed)
+        self.buckets = make(limit.allowed, "")
         """Those of whoever has no plan."""
         self._plans: Mapping[str, tuple[Buckets | None, int | None]] = {
-            plan: (make(allowed), allowed.inflight) for plan, allowed in limit.plans.items()
+            plan: (make(allowed, plan), allowed.inflight) for plan, allowed in limit.plans.items()
         }
+
+    def all_buckets(self) -> Iterator[Buckets]:
+        """Yield the buckets of every plan."""
+        yield from (one for one in (self.buckets, *(made for made, _ in self._plans.values())) if one is not None)
 
     def share(self, head: RequestHead, token: Token | None, route: str) -> Share:
         """Return what a request by the owner of *token*, if there is one, counts against."""

@@ -14,15 +14,16 @@
     ...                  :k:<pair>  STRING  somebody logged in to the account from that address
     {prefix}:g:<address>       STRING  lives as long as failed guesses of that address are not forgiven
     {prefix}:{p:<mark>}        STRING  what the users' service said of a user at their last login, sealed
+    {prefix}:{l<slot>}:<mark>  STRING  a bucket of a limit: the time (microseconds) at which it is full again
     {prefix}:{rev}             STREAM  the revocation feed
     {prefix}:{rev}:meta        HASH    h (feed retention high-water, ms), epoch (when this store began)
     {prefix}:{keys}            HASH    the signing keys, sealed: n (revision), m (mark), d (document of tokens.kept)
 
 `<tag>` is the keyed hash of issuer, tenant and subject, and the braces are the cluster's hash tag: all that belongs to
 one user sits in one slot, and a dump of the store names nobody by key. `<account>`, `<pair>`, `<device>` and
-`<address>` are keyed hashes of what was typed and from where. Nothing in here is a credential: the family is kept as
-SHA-256 of 128 random bits, and a token cannot be made without it; signing keys rest sealed by a secret that is not in
-the store.
+`<address>` are keyed hashes of what was typed and from where, a `<mark>` is one of whoever it belongs to. Nothing in
+here is a credential: the family is kept as SHA-256 of 128 random bits, and a token cannot be made without it; signing
+keys rest sealed by a secret that is not in the store.
 """
 
 import hashlib
@@ -91,6 +92,10 @@ class Keys:
     def of(self, tag: bytes) -> UserKeys:
         """Return the keys of the user whose subject tag is *tag*."""
         return UserKeys(f"{self.prefix}:{{{tag.hex()}}}")
+
+    def bucket(self, slot: int, mark: bytes) -> str:
+        """Return the key of the bucket with this mark."""
+        return f"{self.prefix}:{{l{slot}}}:{mark.hex()}"
 
     def begun(self, login: str) -> str:
         """Return the key of a login that waits for its second factor."""

@@ -23,7 +23,18 @@ _COMMAND = "openssl rand -base64 48 > secret"
 class Secrets:
     """The keys of this installation; all replicas share one master and so have the same."""
 
-    __slots__ = ("csrf", "decoy", "device", "login", "people", "refresh_mac", "seal", "second_factor", "subject_tag")
+    __slots__ = (
+        "csrf",
+        "decoy",
+        "device",
+        "limits",
+        "login",
+        "people",
+        "refresh_mac",
+        "seal",
+        "second_factor",
+        "subject_tag",
+    )
 
     def __init__(self, master: bytes) -> None:
         """Derive all keys from *master*, the content of `server.secret_file`.
@@ -45,6 +56,8 @@ class Secrets:
         self.people = _derived(master, b"gateway remembered person v1")
         """For what a users' service said of people, kept in the store."""
         self.device = _derived(master, b"gateway known device v1")
+        self.limits = _derived(master, b"gateway limit v1")
+        """Hides in the store who is held to a limit."""
         self.decoy = _derived(master, b"gateway decoy hash v1")
         """Picks the hash against which a name nobody has is checked."""
 

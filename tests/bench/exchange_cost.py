@@ -22,10 +22,10 @@ from gateway.clock import SystemClock
 from gateway.errors import Refusal
 from gateway.gate import Answered, Gate, Pending, Permit
 from gateway.head import RequestHead
-from gateway.limits.buckets import Buckets
 from gateway.limits.counter import Counter, Owner
 from gateway.limits.limit import Allowance, By, Kind, Limit, Rate
 from gateway.limits.routes import RouteLimits
+from gateway.limits.shared import SharedBuckets
 from gateway.proxy.balancer import RoundRobin
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.engine import Engine, Limits, Snapshot, plans
@@ -117,6 +117,10 @@ def _subject(owner: Owner, _path: tuple[str, ...]) -> str:
     return owner.subject
 
 
+def _buckets(allowed: Allowance, _plan: str) -> SharedBuckets | None:
+    return allowed.rate and SharedBuckets("limit", allowed.rate.requests, allowed.burst)
+
+
 def _nobody(_issuer: str, _tenant: str | None, _subject: str) -> str:
     return ""
 
@@ -171,10 +175,7 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
         for index, (name, template) in enumerate((("public", "/public/**"), ("orders", "/orders/**"), ("api", "/**")))
     ]
     table = RouteTable(routes)
-    counters = [
-        Counter(limit, _subject, lambda one: one.rate and Buckets(one.rate.requests, one.burst), {})
-        for limit in parts.limits
-    ]
+    counters = [Counter(limit, _subject, _buckets, {}) for limit in parts.limits]
     route_limits = RouteLimits("api", counters, clock.monotonic)
     gate = (Gate if parts.remembered_paths else _Forgetful)(
         routes=table,

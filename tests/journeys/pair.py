@@ -83,8 +83,8 @@ class Pair(NamedTuple):
         return {"Authorization": f"Bearer {(self.folder / 'admin').read_text()}"}
 
 
-def shared(folder: Path, upstream: str, store_url: str, *, tokens: str = "") -> str:
-    """Write what the two share to *folder*; return their configuration."""
+def shared(folder: Path, upstream: str, store_url: str, *, tokens: str = "", routes: str = "", more: str = "") -> str:
+    """Write what the two share to *folder*; return their configuration, with further *routes* and *more* sections."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "key.pem").exists():
         key = generate_private_key(SECP256R1())
@@ -94,18 +94,20 @@ def shared(folder: Path, upstream: str, store_url: str, *, tokens: str = "") -> 
     text = configuration(
         folder,
         upstreams={"app": upstream},
-        routes=ROUTES,
+        routes=ROUTES + routes,
         server=f"  secret_file: {folder}/secret\n  admin: {{token_file: {folder}/admin}}\n"
         "  public_url: http://gateway.test:8080\n  insecure_http: true",
         store=f"  url: {store_url}\n  timeout: 2s",
     ).replace("users.yaml", f"{folder}/users.yaml")
-    return f"{text}tokens: {{keys: {{files: [{{file: {folder}/key.pem, alg: ES256}}]}}{tokens}}}\n"
+    return f"{text}tokens: {{keys: {{files: [{{file: {folder}/key.pem, alg: ES256}}]}}{tokens}}}\n{more}"
 
 
 @contextlib.contextmanager
-def pair(folder: Path, upstream: str, store_url: str, *, tokens: str = "") -> Iterator[Pair]:
+def pair(
+    folder: Path, upstream: str, store_url: str, *, tokens: str = "", routes: str = "", more: str = ""
+) -> Iterator[Pair]:
     """Run two gateways over the store at *store_url*; both are ready."""
-    text = shared(folder, upstream, store_url, tokens=tokens)
+    text = shared(folder, upstream, store_url, tokens=tokens, routes=routes, more=more)
     with contextlib.ExitStack() as exits:
         one, two = (exits.enter_context(_started(folder / name, text)) for name in ("one", "two"))
         for gateway in (one, two):

@@ -62,7 +62,7 @@ class Desk:
         return sum(not self.ask(token, address=address, **fields) for _ in range(tries))
 
 
-def _buckets(allowed: Allowance) -> Buckets | None:
+def _buckets(allowed: Allowance, _plan: str) -> Buckets | None:
     return None if allowed.rate is None else Buckets(allowed.rate.requests / allowed.rate.seconds, allowed.burst)
 
 

@@ -46,7 +46,7 @@ class Counted(House):
     def admitting(self, most: int = 1000) -> None:
         """Let so many requests of a user be under way."""
         limit = Limit("held", By(Kind.CLAIM, "sub"), Allowance(inflight=most))
-        self.counter = Counter(limit, _subject, lambda _allowed: None, {})
+        self.counter = Counter(limit, _subject, lambda _allowed, _plan: None, {})
 
         def of(made: Route, rule: Rule) -> RouteLimits | None:
             return RouteLimits(made.name, [self.counter], self.clock.monotonic) if rule.limits else None
