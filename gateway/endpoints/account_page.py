@@ -209,7 +209,10 @@ _BROWSERS = (
     ("Firefox", "Firefox"),
     ("HeadlessChrome", "Chrome"),
     ("Chrome", "Chrome"),
+    ("CriOS", "Chrome"),
+    ("FxiOS", "Firefox"),
     ("Safari", "Safari"),
+    ("Version/", "Safari"),  # on a phone it names itself behind the part that is kept
     ("curl", "curl"),
 )
 _SYSTEMS = (

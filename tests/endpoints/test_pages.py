@@ -239,9 +239,9 @@ async def enrolled(visit: Visit) -> pyotp.TOTP:
     await visit.open("/auth/account")
     await visit.send(visit.form("/auth/account/enrol"))
     assert 'src="data:image/svg+xml;base64,' in visit.text
-    secret = re.search(r"<code>([A-Z2-7 ]+)</code>", visit.text)
+    secret = re.search(r'<code class="secret">(.+)</code>', visit.text)
     assert secret is not None
-    totp = pyotp.TOTP(secret[1].replace(" ", ""))
+    totp = pyotp.TOTP(re.sub("<[^>]*>", "", secret[1]))
     await visit.send(visit.form("/auth/account/confirm"), code="000000")
     assert (visit.status, "This code is wrong" in visit.text) == (401, True)
     await visit.send(visit.form("/auth/account/confirm"), code=totp.at(int(visit.house.clock.wall())))
@@ -493,6 +493,15 @@ def test_the_way_back_stays_in_one_piece() -> None:
         ),
         ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
         ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML) Version/18.5"
+            " Mobile/15E148",
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML) CriOS/142.0",
+            "Chrome on iPhone",
+        ),
         ("Mozilla/5.0 (Linux; Android 15) Gecko/140.0 Firefox/140.0", "Firefox on Android"),
         ("curl/8.5.0", "curl"),
         ("python-httpx/0.28", "python-httpx"),

@@ -1,7 +1,5 @@
 """People in the gateway's own database, from the command line to the second step of a login."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pyotp
 import pytest
 
 from tests.journeys.house import Gateway, running
+from tests.journeys.people import users
 from tests.users.postgres import running as running_postgres
 
 CONFIG = """\
@@ -17,21 +16,6 @@ version: 1
 login: {verify: {database: %s}}
 roles: {user: {}}
 """
-
-
-def users(folder: Path, *words: str, says: str = "", typed: str = "", status: int = 0) -> str:
-    """Run `gateway users` on the configuration in *folder*."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "users", *words, *(("-c", str(folder / "gateway.yaml")))],
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PATH": "/usr/bin", "GATEWAY_DATA_DIR": str(folder / "data")},
-    )
-    assert done.returncode == status, done.stderr
-    assert says in done.stdout + done.stderr
-    return done.stdout
 
 
 def login(gateway: Gateway, password: str, name: str = "ann") -> httpx.Response:

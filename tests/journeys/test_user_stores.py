@@ -22,7 +22,7 @@ import pytest
 
 from tests.journeys.house import Gateway, Program, free_port, outside, running, until
 from tests.journeys.pair import Redis
-from tests.journeys.test_database_users import users
+from tests.journeys.people import users
 from tests.users.postgres import running as running_postgres
 
 ROOT = Path(__file__).parents[2]
