@@ -161,7 +161,8 @@ def test_what_cannot_be_asked_is_wrong_usage(shell: Shell) -> None:
 
 def test_a_token_is_taken_from_standard_input_and_never_shown(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    shell.write(CONFIG.replace('store: {url: "${STORE:-redis://:hunter2@127.0.0.1:1/0}"}', "tokens: {keys: {alg: ES256}}"))
+    remote = 'store: {url: "${STORE:-redis://:hunter2@127.0.0.1:1/0}"}'
+    shell.write(CONFIG.replace(remote, "tokens: {keys: {alg: ES256}}"))
     shell.good("keys", "generate")
     token = shell.good("token", "mint", "--sub", "x", "--role", "admin").strip()
     broken = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
