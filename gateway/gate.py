@@ -21,6 +21,7 @@ from gateway.errors import Refusal, refuse
 from gateway.head import Credentials, Fields, Renewal, RequestHead
 from gateway.navigation import is_navigation, return_query
 from gateway.routing.conditions import Asked
+from gateway.routing.cors import DENIED, Sharing
 from gateway.routing.explained import Explanation
 from gateway.routing.headers import Field, Headers, fit
 from gateway.routing.rules import NOTHING_ASKED, denied, judge, wanted
@@ -84,6 +85,7 @@ class Way(NamedTuple):
     before: "Before | None"
     """What limits ask before all else, and what they ask in the end; None where nothing is counted."""
     admit: "Admit | None"
+    sharing: Sharing | None
 
 
 @final
@@ -118,6 +120,9 @@ class Answered(NamedTuple):
     status: int
     location: bytes = b""
     """Where a browser goes instead (RFC 9110 section 10.2.2)."""
+    lines: bytes = b""
+    """Further header lines, each ended by CRLF."""
+    route: str = ""
     refusal: Refusal | None = None
     """What it would have been for anybody else; for the log."""
 
@@ -272,12 +277,13 @@ class Gate:
         key = (method, fields.host, raw)
         way = self._ways.get(key) or self._way(key)
         if type(way) is not Way:
-            if type(way) is not Crossing:
-                return way
-            way = way.taken(fields.field)
+            if type(way) is Crossing:
+                way = way.taken(fields.field)
             if type(way) is not Way:
-                return way
-        route, rule, upstream_path, log_path, _, before, admit = way
+                return (method == b"OPTIONS" and self._preflight(head)) or way
+        route, rule, upstream_path, log_path, _, before, admit, sharing = way
+        if sharing is not None and method == b"OPTIONS" and (answered := self._preflight(head)) is not None:
+            return answered
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
             denial = refuse("address_denied", rule.addresses.wanted)
@@ -306,7 +312,7 @@ class Gate:
                         else judged
                     )
                 if by_cookie and route.options.silent_refresh and not waited:
-                    early = judged.identity.expires - self._wall() < EARLY and self._renewing(head)
+                    early = judged.identity.expires - self._wall() < EARLY and self._renewing(head, route)
                     if early:
                         return early
                 if rule.strict and not confirmed and not self._feed.fresh:
@@ -315,20 +321,56 @@ class Gate:
             elif rule.access is Access.REQUIRED:
                 refusal = self._explained(refuse("token_missing"), head, way, None)._replace(route=route.name)
                 return self._without(head, route, credentials, refusal, waited)
-            elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
+            elif route.options.silent_refresh and not waited and (renewing := self._renewing(head, route)) is not None:
                 return renewing
         told: Refusal | Counted | None = None
         if admit is not None and not counted and isinstance(told := admit(head, verified), Refusal):
             subject = "" if verified is None else verified.identity.subject
             return told._replace(route=route.name, subject=subject)
-        lines = self.lines(head) if waited else b""
+        lines = b"" if sharing is None and not waited else self._lines(head, sharing)
         return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, told))
 
-    @staticmethod
-    def lines(head: RequestHead) -> bytes:
+    def lines(self, head: RequestHead) -> bytes:
         """Return the header lines of every answer to *head*, a refusal too, each ended by CRLF."""
+        key = (head.method, head.fields.host, head.target)
+        way = self._ways.get(key) or self._way(key)
+        if type(way) is Crossing:
+            way = way.taken(head.fields.field)
+        return self._lines(head, way.sharing if type(way) is Way else None)
+
+    @staticmethod
+    def _lines(head: RequestHead, sharing: Sharing | None) -> bytes:
         renewal = head.fields.renewal
-        return b"" if renewal is None else renewal.lines
+        lines = b"" if renewal is None else renewal.lines
+        return lines if sharing is None else lines + sharing.lines(head.fields.origin)
+
+    def _preflight(self, head: RequestHead) -> Answered | None:
+        """Answer what a browser asks before a page's request (Fetch 4.8), by the route which that request would meet.
+
+        It never has a token, and never reaches a service (identity.md 4, 70). None when it is something else, or the
+        route shares nothing. It does not tell the request's header fields: where these decide, all routes must share.
+        """
+        fields = head.fields
+        origin, wanted = fields.origin, fields.field(b"access-control-request-method")
+        if origin is None or wanted is None:
+            return None
+        key = (wanted, fields.host, head.target)
+        way = self._ways.get(key) or self._way(key)
+        ways = [way]
+        names: tuple[bytes, ...] = ()
+        if type(way) is Crossing:
+            ways = [one for one in (*(one for _, one in way.branches), way.otherwise) if not isinstance(one, Refusal)]
+            names = tuple({one.name: None for headers, _ in way.branches for one in headers})
+        sharings = [one.sharing for one in ways if type(one) is Way and one.sharing is not None]
+        if not sharings or len(sharings) < len(ways):
+            return None
+        assert type(ways[0]) is Way
+        route = ways[0].route.name
+        if not all(one.allows(origin) for one in sharings):
+            refusal = refuse("origin_denied", "preflight")._replace(route=route)
+            return Answered(204, lines=DENIED, route=route, refusal=refusal)
+        least = min(sharings, key=lambda one: len(one.trusted))  # without credentials where one has none
+        return Answered(204, lines=least.preflight(origin, wanted, names), route=route)
 
     def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Crossing | Refusal | Answered:
         """Read a target and find its route: a pure function of method, host and target, so good answers are kept."""
@@ -369,7 +411,9 @@ class Gate:
         log_path = path + masked(query) if self._log_query else path
         limits = self._limits(route, match.rule)
         before, admit = (None, None) if limits is None else (limits.before, limits.admit)
-        return Way(route, match.rule, rewritten(match, path) + query, log_path, match.params, before, admit)
+        return Way(
+            route, match.rule, rewritten(match, path) + query, log_path, match.params, before, admit, route.sharing
+        )
 
     def _without(
         self, head: RequestHead, route: Route, credentials: Credentials, refusal: Refusal, waited: bool
@@ -381,13 +425,13 @@ class Gate:
         if renewal is not None:
             if renewal.unavailable is not None:
                 return renewal.unavailable._replace(route=route.name)
-        elif route.options.silent_refresh and not waited and (renewing := self._renewing(head)) is not None:
+        elif route.options.silent_refresh and not waited and (renewing := self._renewing(head, route)) is not None:
             return renewing
         if self._login_page and head.fields.authorization is None and is_navigation(head):
-            return Answered(303, self._login_page + return_query(head.target), refusal)
+            return Answered(303, self._login_page + return_query(head.target), refusal=refusal)
         return refusal
 
-    def _renewing(self, head: RequestHead) -> Pending | None:
+    def _renewing(self, head: RequestHead, route: Route) -> Pending | None:
         """Return how to wait for a silent refresh; None where there must be none.
 
         Only a request whose answer will reach the browser's cookie jar, and that our own page may have made: what a
@@ -403,7 +447,7 @@ class Gate:
         if any(b"prefetch" in (fields.field(name) or b"") for name in _PURPOSE):
             return None
         session = renewals.session_of(refresh)
-        if not session or not (head.method in SAFE or self._is_same_site(fields, session)):
+        if not session or not (head.method in SAFE or self._is_same_site(fields, session, route)):
             return None
         token = jar.ours.get(CSRF_COOKIE)
 
@@ -451,7 +495,7 @@ class Gate:
                     self._shadowed(would._replace(route=way.route.name, subject=identity.subject), head)
             elif not rule.looks:
                 verified.passes = rule
-        if by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session):
+        if by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session, way.route):
             return self._explained(refuse("csrf_failed"), head, way, identity)
         return verified
 
@@ -528,15 +572,16 @@ class Gate:
             return False
         return other.identity.session != session
 
-    def _is_same_site(self, fields: Fields, session: str) -> bool:
+    def _is_same_site(self, fields: Fields, session: str, route: Route) -> bool:
         token = fields.field(b"x-csrf-token")
+        friends = frozenset() if route.sharing is None else route.sharing.trusted
         return csrf.judge(
             fetch_site=fields.field(b"sec-fetch-site"),
             origin=fields.field(b"origin"),
             token=None if token is None else token.decode("latin-1"),
             session=session,
             secrets=self._secrets,
-            own_origins=self._own_origins,
+            own_origins=self._own_origins | friends if friends else self._own_origins,
         )
 
 

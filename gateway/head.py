@@ -63,6 +63,7 @@ class Fields:
         "host",
         "length",
         "named",
+        "origins",
         "passed",
         "relayed",
         "renewal",
@@ -94,8 +95,18 @@ class Fields:
         """The fields that go on to the upstream, in order, each ended by CRLF."""
         self.credentials: Credentials | None = None
         """The gate's own note; None until it has looked."""
+        self.origins: list[bytes] | None = None
+        """Every Origin field; None until `origin` was asked for."""
         self.renewal: Renewal | None = None
         """What a silent refresh gave; only in a copy that is made for one request."""
+
+    @property
+    def origin(self) -> bytes | None:
+        """The origin of the page that asks, or None; several are one that nobody has."""
+        found = self.origins
+        if found is None:
+            found = self.origins = self.fields(b"origin")
+        return (found[0] if len(found) == 1 else b", ".join(found)) if found else None
 
     def renewed(self, renewal: Renewal) -> "Fields":
         """Return a copy for one request, to be judged by what *renewal* gave."""

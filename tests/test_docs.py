@@ -275,6 +275,8 @@ def _wanted_words(form: Mapping[str, Any]) -> list[str]:
     """Return what the type column must say about *form*."""
     if "enum" in form or "const" in form:
         values = form.get("enum", [form.get("const")])
+        if values == [False]:
+            return ["false"]
         return ["none"] if values == ["none"] else [f"`{value}`" for value in values if value != "1"]
     match form.get("type"):
         case "boolean":

@@ -71,6 +71,11 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def origin(value: object) -> str:
     """Return the one spelling of a site's origin (RFC 6454 section 6.2)."""
     written = text(value)
+    if written == "null":
+        raise Wrong(
+            '"null" is no origin: every sandboxed frame and every saved page says it, whoever made it',
+            "serve the page from a site of its own",
+        )
     try:
         url = urlsplit(written)
         port = url.port
@@ -80,6 +85,8 @@ def origin(value: object) -> str:
         raise Wrong(f'"{written}" is not the URL of a site', "write it like https://api.example.com")
     if url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
         raise Wrong("only scheme, host and port belong here", f"write {url.scheme}://{url.netloc.rpartition('@')[2]}")
+    if "*" in url.netloc:
+        raise Wrong("there are no patterns here: a name that somebody else may get would count, too", "name each site")
     host = normal_host(url.netloc.encode("ascii", "replace"))
     if host is None or port == 0:
         raise Wrong(f'"{url.netloc}" is no host', "write it like https://api.example.com")
@@ -99,3 +106,8 @@ Network = Annotated[
     schema_of("A network", "10.0.0.0/8"),
 ]
 Origin = Annotated[str, PlainValidator(origin), schema_of("A site", "https://api.example.com")]
+OriginOrAny = Annotated[
+    str,
+    PlainValidator(lambda value: value if value == "*" else origin(value)),
+    schema_of('A site, or "*" for all', "https://app.example.com"),
+]

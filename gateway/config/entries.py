@@ -17,13 +17,14 @@ from pydantic import (
     WrapValidator,
 )
 
-from gateway.config.addresses import Network, origin
+from gateway.config.addresses import Network, OriginOrAny
+from gateway.config.cors import RouteCors
 from gateway.config.faults import Wrong
 from gateway.config.limits import LimitNames
 from gateway.config.model import ListOf, Model, distinct
 from gateway.config.names import passed_header
 from gateway.config.upstreams import TimeoutsConfig
-from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, schema_of, switch, text
+from gateway.config.values import DurationOrNone, Flag, Size, Text, kind_of, switch, text
 from gateway.paths import steps
 from gateway.routing.headers import Headers, wanted
 from gateway.routing.route import DEFAULT_METHODS, KNOWN_METHODS, host_pattern, matching
@@ -105,7 +106,7 @@ ClaimsConfig = Annotated[Mapping[Annotated[Text, AfterValidator(_claim)], ClaimV
 BindingsConfig = Annotated[
     Mapping[Annotated[Text, AfterValidator(_source)], Annotated[Text, AfterValidator(_bound)]], Field(min_length=1)
 ]
-Alternatives = Annotated[ListOf["ConditionsConfig"], Field(min_length=2)]
+Alternatives = Annotated[ListOf["ConditionsConfig"], Field(min_length=1)]
 
 
 class ConditionsConfig(Model):
@@ -153,17 +154,10 @@ class RuleConfig(ConditionsConfig):
     """strict: while revocations may be missing here, ask the store about each token, and refuse if it is silent."""
 
 
-SocketOrigin = Annotated[
-    str,
-    PlainValidator(lambda value: value if value == "*" else origin(value)),
-    schema_of('A site, or "*" for all', "https://app.example.com"),
-]
-
-
 class WebSocketConfig(Model):
     """How WebSocket handshakes and tunnels are held."""
 
-    origins: ListOf[SocketOrigin] = ()
+    origins: ListOf[OriginOrAny] = ()
     """Sites that may connect from a browser, beside our own; "*" for all."""
     token_from: ListOf[Literal["bearer", "cookie", "subprotocol"]] = ("bearer", "cookie", "subprotocol")
     idle: DurationOrNone = 600.0
@@ -189,6 +183,8 @@ class ForwardingConfig(RuleConfig):
     """An answer without an end: no total timeout, and silence is no error."""
     silent_refresh: Flag = False
     """Renew a browser's access cookie on the way of its requests, when its refresh cookie allows."""
+    cors: RouteCors = None
+    """Pages of other origins that may ask, and read the answers; absent or false: what the service says of that."""
 
 
 class DefaultsConfig(ForwardingConfig):

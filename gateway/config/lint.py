@@ -13,7 +13,9 @@ from gateway.config.inherited import inherited
 from gateway.config.models import Config
 from gateway.config.permissions import permission_findings
 from gateway.config.reach import reach_findings
+from gateway.config.rule_checks import every_part
 from gateway.config.secrecy import secret_findings
+from gateway.config.sharing import sharing_findings
 from gateway.config.variants import variant_findings
 from gateway.limits.limit import Kind as LimitKind
 from gateway.routing.template import Kind, Segment, parse
@@ -31,6 +33,8 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
         *_audience(config),
         *_plain_upstreams(config),
         *reach_findings(config, users),
+        *sharing_findings(config),
+        *_single_alternatives(config),
         *permission_findings(config, users),
         *_evadable(config),
         *variant_findings(config),
@@ -120,3 +124,11 @@ def _evadable(config: Config) -> Iterator[Finding]:
             if kinds[name] is LimitKind.ADDRESS:
                 reason = "what does TLS in front of this gateway has one address, and all clients share its limit"
                 yield Finding(loc, reason, "write server.trusted_proxies")
+
+
+def _single_alternatives(config: Config) -> Iterator[Finding]:
+    """`any_of` with one entry, which may be a forgotten one."""
+    for loc, written in every_part(config):
+        if len(written.any_of) == 1:
+            reason = "one alternative is none: this asks for the same as its entry does without any_of"
+            yield Finding((*loc, "any_of"), reason, "write the keys of the entry here, or add another entry")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from gateway.config.cors import RouteCorsConfig
 from gateway.config.document import Loc
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
 from gateway.config.entries import ForwardingConfig, RouteConfig
@@ -15,6 +16,7 @@ from gateway.config.model import Model
 from gateway.config.models import Config
 from gateway.config.rules import Level, Rules
 from gateway.config.upstreams import RetryConfig, TimeoutsConfig, UpstreamConfig
+from gateway.routing.cors import EXPOSED, HEADERS, Cors
 from gateway.routing.route import BUILTIN, DEFAULT_METHODS
 from gateway.routing.table import Access, Retry, Route, RouteOptions, RouteTable, Rule, Timeouts, WebSocketOptions
 
@@ -106,6 +108,7 @@ def _options(config: Config, written: RouteConfig) -> RouteOptions:
         stream=_nearest(levels, "stream"),
         silent_refresh=_nearest(levels, "silent_refresh"),
         retry=_retry(upstream.retry if upstream else RetryConfig()),
+        cors=_cors(_nearest(levels, "cors")),
     )
 
 
@@ -134,6 +137,18 @@ def _websocket(levels: Sequence[ForwardingConfig]) -> WebSocketOptions | None:
     if written is None:
         return None
     return WebSocketOptions(written.origins, written.token_from, written.idle, written.lifetime)
+
+
+def _cors(written: RouteCorsConfig | None) -> Cors | None:
+    if written is None:
+        return None
+    return Cors(
+        frozenset(written.origins),
+        headers=", ".join((HEADERS, *written.headers)),
+        exposed=", ".join((EXPOSED, *written.expose)),
+        max_age=round(written.max_age),
+        credentials=written.credentials,
+    )
 
 
 def _retry(written: RetryConfig) -> Retry:

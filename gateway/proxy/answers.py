@@ -1,6 +1,7 @@
 """Answers the gateway makes itself, as bytes: refusals, 204, 100 and the status lines of forwarded answers."""
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 
 from gateway.errors import Refusal, extra_headers, oauth_error, problem
@@ -11,6 +12,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _ADDED = frozenset((b"set-cookie", b"vary", b""))
 """Fields of which there may be one of the service's and one of ours; b"" is behind the last CRLF."""
+_SHARING = b"access-control-"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _REMEMBERED = 1024
 _MEMORABLE = 260
@@ -71,17 +73,21 @@ def refusal_answer(
     return head if bodiless else head + body
 
 
-def carrying(rendered: bytes, lines: bytes) -> bytes:
+def carrying(rendered: bytes, lines: bytes, *, shares: bool = False) -> bytes:
     """Return the head *rendered* of a service's answer with *lines* of ours, each ended by CRLF.
 
     A field of ours replaces the service's, so that no client finds two and believes the other; cookies and `Vary` add
-    up, and a service that forbids storing is not overruled (RFC 9111 section 5.2).
+    up, and a service that forbids storing is not overruled (RFC 9111 section 5.2). With *shares* all that is said of
+    sharing with other origins is ours.
     """
-    ours = tuple(
-        name + b":" for line in lines.split(b"\r\n") if (name := line.partition(b":")[0].lower()) not in _ADDED
-    )
+    ours = _names(lines) if b"Set-Cookie:" in lines else _kept_names(lines)  # nobody's cookies are to be remembered
+    if shares:
+        ours += (_SHARING,)
     lowered = rendered.lower()
-    if not any(b"\n" + name in lowered for name in ours):
+    for name in ours:
+        if b"\n" + name in lowered:
+            break
+    else:
         return rendered + lines
     kept = [
         line
@@ -89,6 +95,15 @@ def carrying(rendered: bytes, lines: bytes) -> bytes:
         if not (low := line.lower()).startswith(ours) or (low.startswith(b"cache-control:") and b"no-store" in low)
     ]
     return b"\r\n".join(kept) + lines
+
+
+def _names(lines: bytes) -> tuple[bytes, ...]:
+    """Return the beginnings, in lower case, of the lines that *lines* replace, beside those of sharing."""
+    names = (line.partition(b":")[0].lower() for line in lines.split(b"\r\n"))
+    return tuple(name + b":" for name in names if name not in _ADDED and not name.startswith(_SHARING))
+
+
+_kept_names = lru_cache(256)(_names)
 
 
 def empty_answer(status: int, request_id: bytes, *, close: bool = False, lines: bytes = b"") -> bytes:

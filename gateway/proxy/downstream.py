@@ -592,16 +592,22 @@ class Downstream(asyncio.Protocol):
         request_id = next(self._engine.request_ids)
         unread = self.state == BODY and not self._skip_body()
         close = head.fields.close or unread or self._engine.draining
-        lines = self._engine.snapshot.gate.lines(head)
+        lines = answered.lines or self._engine.snapshot.gate.lines(head)
         if answered.location:
             lines += b"Location: " + answered.location + b"\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
         answer = empty_answer(answered.status, request_id, close=close, lines=lines)
         self.transport.write(answer)
-        self._record(head, answered.status, len(answer), request_id, answered.refusal)
+        self._record(head, answered.status, len(answer), request_id, answered.refusal, answered.route)
         self.finished(close=close)
 
     def _record(
-        self, head: RequestHead | None, status: int, size: int, request_id: bytes, refusal: Refusal | None
+        self,
+        head: RequestHead | None,
+        status: int,
+        size: int,
+        request_id: bytes,
+        refusal: Refusal | None,
+        route: str = "",
     ) -> None:
         self._engine.record(
             Record(
@@ -616,7 +622,7 @@ class Downstream(asyncio.Protocol):
                 b"" if head is None else head.fields.host,
                 b"-" if head is None else head.target.partition(b"?")[0],
                 status,
-                "" if refusal is None else refusal.route,
+                route if refusal is None else refusal.route,
                 "",
                 "",
                 "" if refusal is None else refusal.subject,

@@ -636,7 +636,10 @@ class CarryingExchange(Exchange):
         super().answer(self._carrying(head))
 
     def _carrying(self, head: AnswerHead) -> AnswerHead:
-        return head._replace(rendered=carrying(head.rendered, self.permit.lines))
+        status, length, chunked, close, upgrade, rendered = head
+        permit = self.permit
+        carried = carrying(rendered, permit.lines, shares=permit.route.sharing is not None)
+        return _new(AnswerHead, (status, length, chunked, close, upgrade, carried))
 
 
 class CountedExchange(CarryingExchange):

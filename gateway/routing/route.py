@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.errors import ConfigError
+from gateway.routing.cors import Cors, Sharing
 from gateway.routing.headers import Headers, shown
 from gateway.routing.host import normal_host, without_port
 from gateway.routing.rewriting import UNCHANGED, Rewriting, rewriting
@@ -113,6 +114,8 @@ class RouteOptions:
     silent_refresh: bool = False
     """Renew a browser's access cookie on the way, when its refresh cookie allows."""
     retry: Retry = Retry()
+    cors: Cors | None = None
+    """Pages of other origins that may ask and read; the methods are those of the route, not of this."""
 
 
 def allow_of(methods: Iterable[bytes]) -> str:
@@ -150,6 +153,8 @@ class Route:
     segments: tuple[Segment, ...] = field(init=False, repr=False)
     params: tuple[str, ...] = field(init=False, repr=False)
     rewriting: Rewriting = field(init=False, repr=False, default=UNCHANGED)
+    sharing: Sharing | None = field(init=False, repr=False, default=None)
+    """What answers say to pages of other origins; None for nothing."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the dataclass is frozen; these follow from the other fields
@@ -161,6 +166,8 @@ class Route:
         except ValueError as error:
             raise ConfigError(f"{self.place}: {error}") from error
         put(self, "allow", self.allow or allow_of(self.rules))
+        if self.options.cors is not None:
+            put(self, "sharing", Sharing(self.options.cors))
 
     @property
     def matches(self) -> str:

@@ -33,6 +33,7 @@ from gateway.proxy.names import FieldKinds, HostForms
 from gateway.proxy.pool import Pool, PoolLimits, Target
 from gateway.proxy.upstream import Upstream
 from gateway.proxy.wheel import Wheel
+from gateway.routing.cors import Cors
 from gateway.routing.host import normal_host
 from gateway.routing.route import DEFAULT_METHODS
 from gateway.routing.table import Access, Route, RouteOptions, RouteTable, Rule
@@ -72,6 +73,7 @@ class Parts:
     role: bool = True
     remembered_paths: bool = True
     limits: tuple[Limit, ...] = ()
+    cors: Cors | None = None
 
 
 class _Transport:
@@ -170,7 +172,7 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
             template=template,
             upstream="app",
             rules=dict.fromkeys(DEFAULT_METHODS, rule),
-            options=RouteOptions(),
+            options=RouteOptions(cors=parts.cors),
         )
         for index, (name, template) in enumerate((("public", "/public/**"), ("orders", "/orders/**"), ("api", "/**")))
     ]
@@ -198,8 +200,10 @@ def exchange(parts: Parts) -> Iterator[Callable[[], None]]:
     clients = [Downstream(engine) for _ in range(TOKENS)]
     for client in clients:
         client.connection_made(transport)
+    asking = b"" if parts.cors is None else b"Origin: https://app.example.com\r\n"
     requests = cycle(
-        b"GET /api/small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer %b\r\nAccept: */*\r\n\r\n" % token
+        b"GET /api/small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer %b\r\nAccept: */*\r\n%b\r\n"
+        % (token, asking)
         for token in tokens
     )
     # An odd step, so that each connection gets another token every time.
@@ -245,6 +249,9 @@ MORE = {
     "a rate limit by address": Parts(limits=(BY_ADDRESS,)),
     "a rate limit by claim": Parts(limits=(BY_CLAIM,)),
     "a limit of requests in flight by claim": Parts(limits=(UNDER_WAY,)),
+    "cors on the route, asked by a page of another origin": Parts(
+        cors=Cors(frozenset(("https://app.example.com", "https://admin.example.com")))
+    ),
 }
 """What comes on top: what usually is remembered and here is not, and what a route may have."""
 

@@ -76,6 +76,60 @@ FINDINGS = [
         id="a token in clear, by default",
     ),
     pytest.param(
+        "tokens: {read_from: [cookie]}\n"
+        "cors: {origins: ['http://a.example']}\n"
+        "defaults: {cors: {origins: ['http://b.example', 'https://c.example', 'http://[::1]:3000'], "
+        "credentials: true}}\n"
+        "routes:\n  - {path: /x, to: app}\n  - {path: /y, to: app}\n",
+        [
+            "6: cors.origins[0]: whoever is on the way to http://a.example can write its pages, which may act as the "
+            "people who open them",
+            "7: defaults.cors.origins[0]: whoever is on the way to http://b.example can write its pages, which may act "
+            "as the people who open them",
+        ],
+        id="an origin that others can speak for",
+    ),
+    pytest.param(
+        "server: {public_url: 'https://gw.example'}\n"
+        "routes:\n  - {path: /x, to: app, cors: {origins: ['http://127.0.0.1:3000'], credentials: true}}\n",
+        [
+            "7: routes[0].cors.origins[0]: any program on a visitor's own machine can be http://127.0.0.1:3000, "
+            "and may act as the visitor"
+        ],
+        id="an origin of development beside a public gateway",
+    ),
+    pytest.param(
+        "routes:\n"
+        "  - {path: /x, to: app, auth: public, allow_ips: [10.0.0.0/8], cors: {origins: ['*']}}\n"
+        "  - {path: /y, to: app, allow_ips: [10.0.0.0/8], cors: {origins: ['*']}}\n",
+        [
+            "6: routes[0].cors.origins: any page in the world can read this through the browser of somebody inside "
+            "allow_ips"
+        ],
+        id="pages of everybody where the address alone protects",
+    ),
+    pytest.param(
+        "tokens: {read_from: [cookie]}\n"
+        "routes:\n  - {path: /x, to: app, cors: {origins: ['https://a.example']}}\n"
+        "  - {path: /y, to: app, auth: public, cors: {origins: ['https://a.example']}}\n",
+        [
+            "7: routes[0].cors: no page can use this: tokens are read from cookies only, and without credentials none "
+            "are sent"
+        ],
+        id="pages that have no way to say who asks",
+    ),
+    pytest.param(
+        "rules: {a: {any_of: [{mfa: true}]}}\n"
+        "routes:\n  - path: /x\n    to: app\n    any_of: [{mfa: true}, {roles: [user]}]\n"
+        "    shadow: {any_of: [{roles: [user]}]}\n"
+        "    methods: {GET: {}, POST: {any_of: [{roles: [admin]}]}}\n",
+        [
+            f"{place}: one alternative is none: this asks for the same as its entry does without any_of"
+            for place in ("5: rules.a.any_of", "10: routes[0].shadow.any_of", "11: routes[0].methods.POST.any_of")
+        ],
+        id="one alternative",
+    ),
+    pytest.param(
         "trusted_issuers:\n  idp: {issuer: 'https://idp.example', jwks: 'https://idp.example/jwks', audience: [a]}\n",
         ["2: login: without tokens.audience our tokens are for everybody who trusts this gateway"],
         id="no audience beside trusted issuers",

@@ -11,6 +11,7 @@ from gateway.config.roles import bringing, circle, granting, holders
 from gateway.config.routes import route_table
 from gateway.config.sections import RoleConfig
 from gateway.proxy.names import FORWARDED, HOP_BY_HOP, PASS, FieldKinds
+from gateway.routing.cors import Cors
 from gateway.routing.headers import wanted
 from gateway.routing.table import Access, Fork, Match, Route, RouteTable, Rule, Timeouts
 from tests.config.files import EXAMPLES, FULL_ENVIRON, ROOT, loaded
@@ -189,6 +190,25 @@ def test_websockets_can_be_allowed_shaped_and_forbidden_again(tmp_path: Path) ->
     assert (shaped.origins, shaped.idle) == (("https://app.example.com",), None)
     assert only(tmp_path, "name: x", "defaults: {websocket: true}").options.websocket is not None
     assert only(tmp_path, "websocket: false", "defaults: {websocket: true}").options.websocket is None
+
+
+def test_pages_of_other_origins_are_inherited_replaced_and_taken_away(tmp_path: Path) -> None:
+    defaults = "defaults: {cors: {origins: ['https://App.example.com:443'], credentials: true, headers: [X-Tenant]}}"
+    inherited = only(tmp_path, "name: x", defaults)
+    assert inherited.options.cors == Cors(
+        frozenset({"https://app.example.com"}),
+        headers="Authorization, Content-Type, X-CSRF-Token, X-Tenant",
+        max_age=600,
+        credentials=True,
+    )
+    assert inherited.sharing is not None
+    assert inherited.sharing.allows(b"https://app.example.com")
+    own = only(tmp_path, "cors: {origins: ['*'], expose: [ETag], max_age: 1m}", defaults).options.cors
+    assert own is not None
+    assert (own.origins, own.credentials, own.max_age) == (frozenset({"*"}), False, 60)
+    assert own.exposed.endswith("Gateway-Refresh, ETag")
+    assert only(tmp_path, "cors: false", defaults).sharing is None
+    assert only(tmp_path, "name: x").sharing is None
 
 
 LOGIN = "login: {verify: {file: users.yaml}}"

@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = {"method": self.command, "user": self.headers.get("X-User-Id"), "body": body}
             self._answer(json.dumps(told).encode(), "application/json")
 
-    do_POST = do_GET  # noqa: N815 - http.server finds it by this name
+    do_POST = do_PUT = do_GET  # noqa: N815 - http.server finds them by these names
 
     def _answer(self, content: bytes, kind: str) -> None:
         self.send_response(200)

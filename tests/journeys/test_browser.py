@@ -44,9 +44,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def stage_with(folder: Path, browser: Browser, tokens: str = "") -> Iterator[Stage]:
+def stage_with(folder: Path, browser: Browser, tokens: str = "", routes: str = ROUTES) -> Iterator[Stage]:
     with site() as app, site() as evil:
-        text = configuration(folder, upstreams={"app": app.url()}, routes=ROUTES)
+        text = configuration(folder, upstreams={"app": app.url()}, routes=routes)
         text += "pages: {title: Example shop, home: /app/}\n" + tokens
         with running(folder, text) as gateway:
             yield Stage(gateway, app, evil, browser)
@@ -227,6 +227,63 @@ def test_a_script_of_another_site_reads_and_does_nothing(
             assert read == ""
     assert [path for method, path, _ in stage.app.seen if method != "GET"] == []
     assert call(page, API, "/api/who", None)[1]["user"] == "alice"
+
+
+SHARED = """\
+  - {path: /shared/**, to: app, roles: [user], cors: {origins: [FRONT], credentials: true, expose: [X-App]}}
+  - {path: /world/**, to: app, auth: public, cors: {origins: ["*"]}}
+  - {path: /token/**, to: app, roles: [user], cors: {origins: [FRONT]}}
+"""
+FETCH = """async ([url, init]) => {
+    try {
+        const a = await fetch(url, init);
+        return [a.status, a.headers.get("X-Gateway-Error"), await a.json()];
+    } catch { return "refused"; }
+}"""
+
+
+@pytest.mark.long
+def test_pages_of_another_origin_do_what_a_route_shares_and_nothing_else(browser: Browser, tmp_path: Path) -> None:
+    """Another port of 127.0.0.1 is another origin of the same site, localhost is another site."""
+    include = {"credentials": "include"}
+    change = {**include, "method": "PUT", "headers": {"Content-Type": "application/json"}, "body": "{}"}
+    with site() as front:
+        for stage in stage_with(tmp_path, browser, routes=ROUTES + SHARED.replace("FRONT", front.url())):
+            with browser.new_context() as context:
+                context.set_default_timeout(PATIENCE)
+                page, url = context.new_page(), stage.gateway.url
+                page.goto(f"{front.url()}/nothing")
+                # Nobody is logged in yet: the page can read why.
+                status, code, problem = call(page, FETCH, f"{url}/shared/x", include)
+                assert (status, code, problem["code"]) == (401, "token_missing", "token_missing")
+                assert call(page, FETCH, f"{url}/api/x", include) == "refused"
+                assert call(page, FETCH, f"{url}/world/x", {})[0] == 200
+                assert call(page, FETCH, f"{url}/world/x", include) == "refused", "cookies, and a * for everybody"
+
+                sign_in(context.new_page(), stage)
+                stage.app.seen.clear()
+                assert call(page, FETCH, f"{url}/shared/x", include)[2]["user"] == "alice"
+                assert call(page, FETCH, f"{url}/shared/x", change)[2] == {
+                    "method": "PUT",
+                    "user": "alice",
+                    "body": "{}",
+                }
+                assert [method for method, _, _ in stage.app.seen] == ["GET", "PUT"], "no preflight came through"
+                assert call(page, FETCH, f"{url}/shared/x", {})[1] == "token_missing", "cookies only when asked for"
+                for path in ("/api/x", "/token/x"):
+                    assert call(page, FETCH, url + path, include) == "refused"
+                    assert call(page, FETCH, url + path, change) == "refused"
+                assert "PUT" not in [method for method, path, _ in stage.app.seen if path != "/shared/x"]
+
+                bearer = {"headers": stage.gateway.login().bearer}
+                assert call(page, FETCH, f"{url}/token/x", bearer)[2]["user"] == "alice"
+                assert call(page, FETCH, f"{url}/api/x", bearer) == "refused"
+
+                page.goto(f"{stage.attacker('127.0.0.1')}/nothing")
+                for init in (include, change, bearer):
+                    assert call(page, FETCH, f"{url}/shared/x", init) == "refused"
+                page.goto(f"{front.url('localhost')}/nothing")
+                assert call(page, FETCH, f"{url}/shared/x", include) == "refused"
 
 
 @pytest.mark.long
