@@ -8,6 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.programs import KNOWN
+from tests.redaction import leaks
 
 _NAMED = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, KNOWN))})(?![\w-])", re.IGNORECASE)
 _not_run: Counter[str] = Counter()
@@ -48,7 +49,17 @@ def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _judge(report)
+    if report.when == "teardown":
+        _redact(report)
     return report
+
+
+def _redact(report: pytest.TestReport) -> None:
+    """Fail a test whose process has logged a secret; by its end all that it wrote is there."""
+    logged = "\n".join(text for title, text in report.sections if title.startswith("Captured std"))
+    if found := leaks(logged):
+        report.outcome = "failed"
+        report.longrepr = "\n".join(("a log has secrets in it:", *found))
 
 
 @pytest.hookimpl(wrapper=True)

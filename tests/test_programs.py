@@ -30,7 +30,7 @@ def test_expected_to_fail(): assert False
 
 def run(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     (folder / "tests").mkdir()
-    for name in ("__init__.py", "conftest.py", "programs.py"):
+    for name in ("__init__.py", "conftest.py", "programs.py", "redaction.py"):
         shutil.copy(HERE / name, folder / "tests" / name)
     shutil.copy(HERE.parent / "pyproject.toml", folder)
     (folder / "tests" / "test_suite.py").write_text(SUITE)

@@ -69,7 +69,7 @@ class Home:
         if "tokens:" not in filled:
             head += "tokens: {keys: {alg: ES256}}\n"  # made in no time
         if "telemetry:" not in filled:
-            head += 'telemetry: {access_log: "off", log_level: error}\n'
+            head += "telemetry: {access_log: json, log_level: debug}\n"  # looked through for secrets
         (self.folder / "gateway.yaml").write_text(head + filled)
 
     async def taken_up(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.journeys.redaction import leaks
+from tests.redaction import leaks
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -247,6 +247,12 @@ class Gateway(Program):
             cwd=checkout if text is None else folder,
         )
 
+    def stop(self) -> int:
+        """End as any program; whatever the test is about, nothing secret may be in the logs."""
+        status = super().stop()
+        assert leaks(self.output + self.errors) == []
+        return status
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
@@ -348,8 +354,6 @@ def running(
         if text is None or "drain:" not in text:
             gateway.hurry()
         gateway.stop()
-        # Whatever a test is about, nothing secret may be in any log of the suite (identity.md 4, 157).
-        assert leaks(gateway.output + gateway.errors) == []
 
 
 USERS = """\

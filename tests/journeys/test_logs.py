@@ -3,15 +3,16 @@
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.journeys.house import Gateway, configuration, until
+from tests.journeys.house import ROOT, Gateway, configuration, outside, until
 from tests.journeys.house import running as run
-from tests.journeys.redaction import leaks
+from tests.redaction import leaks
 
 ROUTES = "  - {path: /open/**, to: nobody, auth: public}\n  - {path: /any/**, to: nobody}"
 
@@ -68,6 +69,12 @@ def test_a_leak_would_be_seen() -> None:
     assert leaks('{"msg": "x", "cookie": "__Host-Http-gw-at=abc"}')
     assert leaks('{"msg": "x", "password": "demo"}')
     assert leaks("-----BEGIN PRIVATE KEY-----")
+    assert leaks(f'{{"msg": "x", "a": "gwr_{"a" * 88}"}}')
+    assert leaks('{"msg": "x", "got": "demo"}')
+    assert leaks("09:00:00 [info     ] authentication password=hunter2")
+    assert leaks("09:00:00 200 GET /x?password='abc'")
+    assert leaks('{"msg": "access", "upstream": "demo"}') == []
+    assert leaks("Bearer abc, as a test prints it") == []
     assert leaks('{"msg": "access", "path": "/x", "sub": "alice"}') == []
 
 
@@ -167,3 +174,18 @@ def test_who_is_served_stays_served_when_descriptors_run_out(tmp_path: Path) -> 
     finally:
         gateway.hurry()
         gateway.stop()
+
+
+def test_a_test_whose_own_process_logs_a_secret_fails(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_runtest_makereport\n")
+    (tmp_path / "test_planted.py").write_text(
+        "import sys\n"
+        """def test_leak(): print('{"msg": "x", "cookie": "__Host-gw-csrf=abc"}', file=sys.stderr)\n"""
+        """def test_none(): print('__Host-gw-csrf=abc')\n"""
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=outside() | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert "2 passed, 1 error" in done.stdout, done
+    assert "a log has secrets in it:\na cookie of ours" in done.stdout
