@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 failed (the message says what and where), 2 wrong usage.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,20 @@ from gateway.commands.option import CONFIG
 from gateway.commands.option import guarded as _guarded
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.RichGroup):
+    """All verbs; whoever gives the configuration as a word of its own is told how it is named."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            word = re.search(r"unexpected extra argument \((.+\.ya?ml)\)", error.message)
+            if word is None:
+                raise
+            raise click.UsageError(f"the configuration is named by -c: -c {word[1]}", error.ctx) from error
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
 def cli() -> None:
     """An API gateway that logs people in, issues JWTs, enforces them on every request and forwards what is allowed."""

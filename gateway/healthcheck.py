@@ -32,7 +32,8 @@ def check(timeout: float = 2.0) -> int:
         answer = connection.getresponse()
         sys.stdout.write(answer.read().decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as error:
-        sys.stdout.write(f"no gateway at {where}: {error}\n")
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        sys.stdout.write(f"no gateway at {where}: {why.lower()}\n")
         return 1
     finally:
         connection.close()

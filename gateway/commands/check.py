@@ -51,7 +51,8 @@ class Findings:
         ]
         if self.failed or self.config is None:
             return f"{', '.join(filter(None, parts))} in {self.path}"
-        good = (f"{len(self.config.routes)} routes", f"{len(self.config.upstreams)} upstreams", parts[-1])
+        routes, upstreams = len(self.config.routes), len(self.config.upstreams)
+        good = (_counted(routes, "route") or "no routes", _counted(upstreams, "upstream") or "no upstreams", parts[-1])
         return f"OK  {self.path}: {', '.join(filter(None, good))}"
 
 

@@ -11,9 +11,11 @@ import rich_click as click
 from gateway.commands.columns import columns
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.document import dotted
+from gateway.config.faults import meant
 from gateway.config.leaves import HIDDEN, leaves
 from gateway.config.load import load
 from gateway.config.models import Config
+from gateway.errors import ConfigError
 
 
 @click.group()
@@ -29,7 +31,11 @@ def show(path: Path, output: str, key: str) -> None:
     """Show every value, or those below KEY, with where it comes from. Secrets are masked."""
 
     def work() -> None:
-        found = [value for value in values(load(path, os.environ)) if _is_below(value.key, key)]
+        every = list(values(load(path, os.environ)))
+        found = [value for value in every if _is_below(value.key, key)]
+        if not found:
+            known = {value.key[:at] for value in every for at, char in enumerate(f"{value.key}.") if char in ".["}
+            raise ConfigError(f'nothing is called "{key}"; {meant(key, sorted(known)) or "without KEY, all is shown"}')
         if output == "json":
             members = {value.key: {"value": value.shown, "source": value.source} for value in found}
             click.echo(json.dumps(members, indent=2, ensure_ascii=False))

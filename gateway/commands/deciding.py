@@ -126,7 +126,7 @@ class Deciding:
             return self.client(name)
         known = (ANONYMOUS, *self._users, *self.config.roles, *self.config.clients)
         login = self.config.login
-        if login is not None and login.verify.file is None:
+        if login is not None and login.verify.users_file is None:
             there_is = f"people outside of a file are not looked up: there is {', '.join(known)}, and --token"
         else:
             there_is = meant(name, known) or f"there is {', '.join(known)}"

@@ -14,6 +14,7 @@ from gateway.commands.option import CONFIG, guarded
 from gateway.config.load import load
 from gateway.config.users import file_users
 from gateway.routing.route import Route
+from gateway.routing.rules import Rule
 from gateway.tokens.subject import Subject
 
 _ROLELESS = "no role"
@@ -32,7 +33,10 @@ class Row(NamedTuple):
 @CONFIG
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def matrix_command(path: Path, output: str) -> None:
-    """Show which role gets through where, and what the others are told. Parameters of paths are 1."""
+    """Show which role gets through where, and what the others are told.
+
+    Parameters of paths are 1, and requests come from where they may come from.
+    """
 
     def work() -> None:
         config = load(path, os.environ)
@@ -63,12 +67,18 @@ def _rows(deciding: Deciding, people: list[Person], route: Route) -> Iterator[Ro
     fields = {name.decode(): "1" if value is None else value.decode() for name, value in route.headers}
     alike: dict[tuple[int, ...], list[str]] = {}
     for method in route.rules:
-        asked = Asked(method.decode(), sample(route.template), host, fields=fields)
+        asked = Asked(method.decode(), sample(route.template), host, _address(route.rules[method]), fields)
         statuses = tuple(deciding.decide(person, asked).status for person in people)
         alike.setdefault(statuses, []).append(method.decode())
     for statuses, methods in alike.items():
         titles = (person.title for person in people)
         yield Row(methods, route.matches, dict(zip(titles, statuses, strict=True)), route.place)
+
+
+def _address(rule: Rule) -> str:
+    """Return an address from which *rule* can be met, since the table is about who asks and not from where."""
+    networks = () if rule.addresses is None else rule.addresses.networks
+    return str(networks[0][0]) if networks else "127.0.0.1"
 
 
 def _mark(status: int) -> str:

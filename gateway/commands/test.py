@@ -30,7 +30,12 @@ def test_command(path: Path, quiet: bool) -> None:
             raise ConfigError(f"{path}: there is nothing under tests:")
         deciding = Deciding(config, file_users(config))
         for at, written in enumerate(config.tests):
-            verdict, title = _decided(deciding, written)
+            try:
+                verdict, title = _decided(deciding, written)
+            except ConfigError as error:
+                failed += 1
+                click.echo(click.style(f"✗ {written.call}: {error}  ({_place(config, at)})", fg="red"), err=True)
+                continue
             line = f"{written.call} as {title}: {_said(verdict)}"
             if holds(written.expect, verdict):
                 if not quiet:

@@ -71,8 +71,11 @@ def _claim(value: str) -> str:
 
 def _source(value: str) -> str:
     source, _, name = value.partition(".")
-    if source not in ("path", "header") or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise Wrong(f'"{value}" is no part of a request', "write path.NAME or header.NAME")
+    if source == "header" and name:
+        return f"{source}.{passed_header(name)}"
+    if source != "path" or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        hint = "a claim is on the other side: {path.NAME: claim.NAME}" if source == "claim" else ""
+        raise Wrong(f'"{value}" is no part of a request', hint or "write path.NAME or header.NAME")
     return value
 
 

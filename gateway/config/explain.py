@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.document import BROKEN, Document, Loc, dotted
 from gateway.config.faults import Fault, Wrong, meant, one_of
+from gateway.config.instead import key_instead, shape_instead
 from gateway.config.values import duration_text, kind_of
 
 
@@ -49,7 +50,8 @@ def _words(model: type[BaseModel], loc: Loc, error: ErrorDetails) -> tuple[str, 
             return wrong.reason, wrong.hint
         case "extra_forbidden":
             keys = sorted(_keys_at(model, loc[:-1]))
-            return "unknown key", meant(str(loc[-1]), keys) or f"possible here: {', '.join(keys)}"
+            hint = key_instead(loc) or meant(str(loc[-1]), keys) or f"possible here: {', '.join(keys)}"
+            return "unknown key", hint
         case "missing":
             return "this key is missing", ""
         case "literal_error":
@@ -58,9 +60,9 @@ def _words(model: type[BaseModel], loc: Loc, error: ErrorDetails) -> tuple[str, 
                 meant(value, words) if isinstance(value, str) else ""
             ) or f"write {one_of(words)}"
         case "model_type" | "mapping_type" | "dict_type":
-            return f"keys with values are needed here, not {kind_of(value)}", ""
+            return f"keys with values are needed here, not {kind_of(value)}", shape_instead(loc)
         case "tuple_type" | "list_type":
-            return f"a list is needed, not {kind_of(value)}", ""
+            return f"a list is needed, not {kind_of(value)}", shape_instead(loc)
         case "too_short":
             return "at least one is needed here", ""
         case "greater_than_equal":

@@ -103,7 +103,8 @@ def _document(path: Path, environ: Mapping[str, str], seen: set[Path]) -> Docume
 
 
 def _may_be_empty(loc: Loc) -> bool:
-    return len(loc) == 2 and loc[0] == "roles"
+    """Say whether a key with nothing behind it is complete: ``user:`` as a role, ``GET:`` as a method of a route."""
+    return (len(loc) == 2 and loc[0] == "roles") or (len(loc) == 4 and loc[0] == "routes" and loc[2] == "methods")
 
 
 def _borrow(document: Document, environ: Mapping[str, str]) -> None:

@@ -1,16 +1,18 @@
 """Rules that nobody meets and routes that nobody reaches, or not by the rule that was meant for them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.config.document import Loc
+from gateway.config.faults import meant
 from gateway.config.findings import Finding
 from gateway.config.inherited import inherited
 from gateway.config.models import Config
 from gateway.config.roles import held, holders
 from gateway.config.rule_checks import every_part
 from gateway.routing.template import Kind, parse
-from gateway.users.file import UserRecord
+from gateway.users.file import UserRecord, normal_name
 
 
 def reach_findings(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Finding]:
@@ -19,6 +21,8 @@ def reach_findings(config: Config, users: Mapping[str, UserRecord]) -> Iterator[
     yield from _ungranted(config, users)
     yield from _hidden(config)
     yield from _everywhere(config)
+    yield from _patterns(config)
+    yield from _nobodies(config, users)
 
 
 class _Demand(Protocol):
@@ -180,3 +184,33 @@ def _everywhere(config: Config) -> Iterator[Finding]:
         if network.prefixlen < (8 if network.version == 4 else 16):
             reason = "whoever connects from there says who the client is: its address, its limits and allow_ips"
             yield Finding(("server", "trusted_proxies", at), reason, "write the addresses of your proxies alone")
+
+
+_PATTERN = re.compile(r"[\[\]()|^<>]|\.[+*]|\$$")
+_NAMED = re.compile(r":[A-Za-z_]\w*|<(?:\w+:)?[A-Za-z_]\w*>")
+
+
+def _patterns(config: Config) -> Iterator[Finding]:
+    """Paths with what means something elsewhere, and stands for itself here."""
+    for index, route in enumerate(config.routes):
+        for segment in route.path.split("/"):
+            if "{" in segment:
+                continue
+            if _NAMED.fullmatch(segment):
+                name = re.sub(r"[:<>]", "", segment.rpartition(":")[2])
+                reason = f'"{segment}" stands for itself; a parameter is written in braces'
+                yield Finding(("routes", index, "path"), reason, f"write {{{name}}}")
+            elif _PATTERN.search(segment):
+                reason = f'"{segment}" stands for itself: there are no regular expressions'
+                yield Finding(("routes", index, "path"), reason, "write {name}, {name:int}, or /** at the end")
+
+
+def _nobodies(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Finding]:
+    """Expectations about people whom nobody knows; they may be in another users file."""
+    login = config.login
+    if login is not None and login.verify.users_file is None:
+        return
+    known = {"anonymous", *config.roles, *config.clients, *map(normal_name, users)}
+    for at, one in enumerate(config.tests):
+        if isinstance(one.who, str) and one.who not in known and normal_name(one.who) not in known:
+            yield Finding(("tests", at, "as"), f'nobody is called "{one.who}"', meant(one.who, known))

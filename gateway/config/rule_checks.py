@@ -8,7 +8,7 @@ from gateway.config.draft import Draft
 from gateway.config.entries import ConditionsConfig, RuleConfig
 from gateway.config.faults import meant
 from gateway.config.findings import Finding
-from gateway.config.models import Config
+from gateway.config.models import IDENTITY_HEADERS, Config
 from gateway.config.roles import circle
 from gateway.config.rules import RULE_KEYS, opened_at
 from gateway.routing.template import param_names, parse
@@ -92,6 +92,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     yield from _open_routes(draft)
     yield from _names(draft)
     yield from _parameters(draft)
+    yield from _identity_headers(draft)
     yield from _audiences(draft)
 
 
@@ -144,6 +145,19 @@ def _parameters(draft: Draft) -> Iterator[Finding]:
                     if missing := next((gap for part in inner if (gap := _missing(part, params))), None):
                         reason = f'the rule "{name}" needs a {{{missing}}}, and there is none in the path of the route'
                         yield Finding((*loc, "rules", at), reason)
+
+
+def _identity_headers(draft: Draft) -> Iterator[Finding]:
+    """An identity header comes from the gateway, so no client's copy of it is ever compared."""
+    if not draft.sound("identity_headers"):
+        return
+    own = {name.lower() for name in (*IDENTITY_HEADERS, *draft.config.identity_headers)}
+    for loc, written in _written(draft):
+        for here in written.where:
+            source, _, name = here.partition(".")
+            if source == "header" and name.lower() in own:
+                reason = f"{name} is an identity header, which clients cannot send, so nobody could meet this"
+                yield Finding((*loc, "where", here), reason, "compare another header, or a part of the path", True)
 
 
 def _missing(written: ConditionsConfig, params: tuple[str, ...]) -> str | None:

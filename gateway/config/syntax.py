@@ -32,7 +32,7 @@ def explained(source: Source, text: str, error: yaml.YAMLError) -> Fault:
     if "anchor" in context:
         return fault('"&" begins an anchor in YAML', "put quotes around the text", at=start)
     if problem.startswith(("did not find expected ',' or '}'", "did not find expected ',' or ']'")):
-        if char in ("{", "}"):
+        if char in ("{", "}") and not _closes_a_list(line, mark.column):
             return fault("a brace in the middle of plain text", _QUOTE_BRACES)
         closing = problem[-2]
         if mark.line >= len(source.lines):
@@ -68,3 +68,11 @@ def _of_reader(source: Source, text: str, error: yaml.YAMLError) -> Fault:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return Fault(source, line, column, "", "control characters are not possible in YAML")
     return Fault(source, 0, 0, "", f"YAML cannot read this: {error}")
+
+
+def _closes_a_list(line: str, column: int) -> bool:
+    """Say whether the brace at *column* stands where a list of the same line is still open."""
+    open_ = [char for char in re.sub(r"\"[^\"]*\"|'[^']*'", "", line[:column]) if char in "[]{}"]
+    while "]" in open_ and (at := open_.index("]")) and open_[at - 1] == "[":
+        del open_[at - 1 : at + 1]
+    return line[column] == "}" and open_[-1:] == ["["]

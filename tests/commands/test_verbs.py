@@ -118,6 +118,19 @@ def test_one_key_can_be_asked_for(shell: Shell) -> None:
     ]
 
 
+def test_a_key_that_there_is_not_is_said_to_be_none(shell: Shell) -> None:
+    result = shell.run("config", "show", "server.limit")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == 'nothing is called "server.limit"; did you mean "server.limits"?\n'
+    assert shell.good("config", "show", "routes[1].methods.GET").count("\n") > 5
+
+
+@pytest.mark.parametrize("verb", ["check", "run", "routes"])
+def test_whoever_gives_the_file_as_a_word_is_told_how_it_is_named(verb: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, [verb, "other.yaml"])
+    assert (result.exit_code, "the configuration is named by -c: -c other.yaml" in result.stderr) == (2, True)
+
+
 # --- routes, matrix, test ---
 
 
@@ -153,8 +166,28 @@ def test_the_expectations_of_the_file_are_held_against_it(shell: Shell) -> None:
     ]
     shell.write(CONFIG.partition("tests:")[0])
     assert "there is nothing under tests:" in shell.run("test").stderr
-    shell.write(CONFIG.replace("as: ana", "as: nobody"))
-    assert 'nobody is called "nobody"' in shell.run("test").stderr
+    shell.write(CONFIG.replace("as: ana", "as: anna"))
+    result = shell.run("test", "-q")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        '✗ DELETE /orders/7: nobody is called "anna"; did you mean "ana"?  (gateway.yaml:14)',
+        "1 of 4 do not hold",
+    ]
+
+
+def test_the_matrix_is_about_who_asks_and_not_from_where(shell: Shell) -> None:
+    shell.write(CONFIG.replace("to: web, auth: public", "to: web, allow_ips: [2001:db8::/32]"))
+    rows = {row["route"]: row["statuses"] for row in json.loads(shell.good("matrix", "-o", "json"))}
+    assert rows["/open"] == {"anonymous": 401, "no role": 200, "user": 200, "admin": 200}
+
+
+def test_the_matrix_has_programs_too(shell: Shell) -> None:
+    clients = f"clients: {{job: {{secret_hash: 'sha256:{'ab' * 32}', roles: [admin]}}}}\n"
+    shell.write(
+        CONFIG.replace("methods: [GET]}", "methods: [GET]}\n  - {path: /job, to: web, caller: program}") + clients
+    )
+    rows = {row["route"]: row["statuses"] for row in json.loads(shell.good("matrix", "-o", "json"))}
+    assert (rows["/job"]["the program job"], rows["/job"]["admin"]) == (200, 403)
 
 
 # --- init, completion, healthcheck ---

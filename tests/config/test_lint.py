@@ -194,6 +194,25 @@ FINDINGS = [
         ],
         id="a protected path behind a public host",
     ),
+    *(
+        pytest.param(
+            f"routes:\n  - {{path: '/a/{written}/b', to: app}}\n",
+            [f'6: routes[0].path: "{written}" stands for itself{reason}'],
+            id=f"a path with {written}",
+        )
+        for written, reason in (
+            (":id", "; a parameter is written in braces"),
+            ("<int:id>", "; a parameter is written in braces"),
+            ("[0-9]+", ": there are no regular expressions"),
+            ("(a|b)", ": there are no regular expressions"),
+            ("v1.+", ": there are no regular expressions"),
+        )
+    ),
+    pytest.param(
+        "tests: [{as: anna, call: GET /x, expect: 401}, {as: Ana, call: GET /x, expect: 404}]\n",
+        ['5: tests[0].as: nobody is called "anna"'],
+        id="an expectation about nobody",
+    ),
     pytest.param(
         "defaults: {allow_ips: [10.0.0.0/8, 0.0.0.0/0]}\nroutes:\n  - {path: /x, to: app}\n",
         ["5: defaults.allow_ips[1]: every address is in this, so it asks for nothing"],
@@ -249,6 +268,7 @@ USUAL = [
     ),
     pytest.param("routes:\n  - {path: /api/**, to: app}\n  - {path: /api/open, to: app, auth: public}\n", id="hole"),
     pytest.param("routes:\n  - {path: /x, to: near, forward_token: keep}\n", id="a token on this machine"),
+    pytest.param("routes:\n  - {path: '/v1.2/a:b/x+y/{id}', to: app}\n", id="signs that paths may have"),
     pytest.param("routes:\n  - {path: /x, to: safe, forward_token: keep}\n", id="a token by TLS"),
     pytest.param("routes:\n  - {path: /x, to: app, roles: [user, ghost]}\n", id="one of the roles is somebody's"),
     pytest.param("routes:\n  - {path: /x, to: app, permissions: [read, file]}\n", id="permissions that people have"),
