@@ -6,9 +6,10 @@ runs, and otherwise started for as long as the verb takes.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import rich_click as click
 
@@ -24,12 +25,14 @@ from gateway.outbound.client import Outbound
 from gateway.sessions.embedded import EmbeddedStore, running_at
 from gateway.sessions.ending import Ending
 from gateway.sessions.feed import Feed
-from gateway.sessions.operations import Operations
-from gateway.sessions.revocations import Revocations
+from gateway.sessions.operations import Operations, Order
+from gateway.sessions.revocations import Kind, Revocations
 from gateway.sessions.store import SessionStore
 from gateway.telemetry.events import Events
 from gateway.tokens.secrets import Secrets, subject_tag
 from gateway.users.passwords import HashPool
+
+T = TypeVar("T")
 
 
 def at_the_desk(path: Path, work: Callable[[Operations], Awaitable[None]]) -> None:
@@ -39,15 +42,34 @@ def at_the_desk(path: Path, work: Callable[[Operations], Awaitable[None]]) -> No
         async with operations(house(path)) as found:
             await work(found)
 
-    def guardedly() -> None:
-        try:
-            asyncio.run(run())
-        except StoreUnavailable as error:
-            raise ConfigError(f"the store does not answer ({error}); nothing is certain, ask again") from error
-        except Refused as error:
-            raise ConfigError(error.refusal.detail or error.refusal.code.detail) from error
+    guarded(lambda: _told(run()))
 
-    guarded(guardedly)
+
+def end_sessions(found: House, sub: str, tenant: str | None, reason: str) -> int:
+    """End every session and token of a user of our own; return how many sessions were alive.
+
+    Raises:
+        ConfigError: that is not certain; the message says why.
+    """
+    if found.config.effective.embedded and found.config.server.secret is None and not found.secret_file.exists():
+        return 0  # no gateway has ever run here
+
+    async def run() -> int:
+        async with operations(found) as desk:
+            order = Order(Kind.SUBJECT, sub, reason, actor(), tenant=tenant or "")  # and nobody is asked for it
+            return (await desk.revoke(order)).sessions
+
+    return _told(run())
+
+
+def _told(work: Coroutine[object, object, T]) -> T:
+    """Return what *work* does; ConfigError says what failed."""
+    try:
+        return asyncio.run(work)
+    except StoreUnavailable as error:
+        raise ConfigError(f"the store does not answer ({error}); nothing is certain, ask again") from error
+    except Refused as error:
+        raise ConfigError(error.refusal.detail or error.refusal.code.detail) from error
 
 
 @asynccontextmanager

@@ -79,11 +79,15 @@ class House:
         given = self.config.server.secret
         if given is not None:
             return given.value
-        path = self.data / "secret"
         try:
-            return path.read_bytes()
+            return self.secret_file.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}; `gateway run` makes it") from error
+            raise ConfigError(f"{self.secret_file}: {error.strerror}; `gateway run` makes it") from error
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the secret is that was generated because none was given."""
+        return self.data / "secret"
 
 
 def house(path: Path) -> House:

@@ -5,24 +5,31 @@ Passwords are asked for, or read from standard input; they are never options, wh
 
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import rich_click as click
 
 from gateway.app.users import open_database
+from gateway.commands.desk import end_sessions
 from gateway.commands.option import CONFIG, guarded
 from gateway.commands.shared import house
+from gateway.config.sections import LoginConfig
 from gateway.config.users import load_users
+from gateway.config.values import duration_text
 from gateway.errors import ConfigError
+from gateway.tokens.subject import Subject
 from gateway.users.change import unfit
 from gateway.users.file import UserRecord
 from gateway.users.passwords import Hasher
 
 if TYPE_CHECKING:
     from gateway.users.keeping import Keeping
+
+T = TypeVar("T")
 
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 _NAME = click.argument("name")
@@ -80,15 +87,16 @@ def add(
 @_NAME
 @_STDIN
 def passwd(path: Path, name: str, password_stdin: bool) -> None:
-    """Give a user another password. Sessions go on; `gateway revoke user` ends them."""
+    """Give a user another password, and end their sessions."""
 
     def work() -> None:
         password = _password(password_stdin)
         if (sentence := unfit(password, name)) is not None:
             raise ConfigError(sentence)
         encoded = Hasher().hash(password)
-        _kept(path, lambda keeping: keeping.set_password(name, encoded))
+        who = _kept(path, lambda keeping: keeping.set_password(name, encoded))
         click.echo(f"{name}  has a new password")
+        _logged_out(path, who, "password_changed", "sessions that began with the old password go on")
 
     guarded(work)
 
@@ -131,11 +139,13 @@ def list_users(path: Path, output: str) -> None:
 @CONFIG
 @_NAME
 def disable(path: Path, name: str) -> None:
-    """Let a user log in and refresh no more. Access tokens live on for minutes; `gateway revoke user` ends them."""
+    """Let a user log in no more, and end their sessions."""
 
     def work() -> None:
-        _kept(path, lambda keeping: keeping.set_disabled(name, True))
+        who = _kept(path, lambda keeping: keeping.set_disabled(name, True))
         click.echo(f"{name}  cannot log in any more")
+        life = duration_text(house(path).config.tokens.access_ttl)
+        _logged_out(path, who, "disabled", f"nothing is refreshed any more, but access tokens live on for up to {life}")
 
     guarded(work)
 
@@ -200,26 +210,46 @@ def _password(from_stdin: bool) -> str:
     return str(password)
 
 
-def _kept(path: Path, work: "Callable[[Keeping], Awaitable[None]]") -> None:
-    """Do *work* on the database of the configuration at *path*."""
+def _elsewhere(login: LoginConfig | None) -> str:
+    if login is None:
+        return "nowhere, as there is no section login"
+    if login.verify.callout is not None:
+        return f"behind {login.verify.callout.url}"
+    return "in the table of somebody else" if login.verify.database is not None else f"in {login.verify.users_file}"
+
+
+def _logged_out(path: Path, who: Subject, reason: str, otherwise: str) -> None:
+    """End the sessions of *who*, everywhere; when that cannot be done, say what is left: *otherwise*."""
+    try:
+        ended = end_sessions(house(path), who.sub, who.tenant, reason)
+    except ConfigError as error:
+        tenant = f" --tenant {shlex.quote(who.tenant)}" if who.tenant else ""
+        again = f"gateway revoke user {shlex.quote(who.sub)}{tenant}"
+        raise ConfigError(
+            f"the sessions of {who.username} were not ended: {error}\n{otherwise}; end them with: {again}"
+        ) from error
+    click.echo(f"{ended} session{'' if ended == 1 else 's'} ended")
+
+
+def _kept(path: Path, work: "Callable[[Keeping], Awaitable[T]]") -> T:
+    """Return what *work* does on the database of the configuration at *path*."""
     found = house(path)
     login = found.config.login
     written = None if login is None else login.verify.database
     if written is None or written.queries is not None:
-        place = "the table of somebody else" if written is not None else login and login.verify.file
-        raise ConfigError(f"the users are in {place or 'no place'}, which is changed where it is kept, not here")
+        raise ConfigError(f"the users are {_elsewhere(login)}, and are changed where they are kept, not here")
     found.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = open_database(written, found.data)
     from gateway.users.database import DOWN
     from gateway.users.keeping import Keeping
 
-    async def run() -> None:
+    async def run() -> T:
         try:
-            await work(Keeping(database))
+            return await work(Keeping(database))
         finally:
             await database.close()
 
     try:
-        asyncio.run(run())
+        return asyncio.run(run())
     except DOWN as error:
         raise ConfigError(f"the database does not answer: {type(error).__name__}") from error

@@ -24,6 +24,10 @@ KINDS = {kind.word: kind for kind in Kind if kind is not Kind.GRANTS}
 # As `service.login` makes them: 16 bytes in base64url. Anything else must not get into a pattern of keys.
 _SESSION = re.compile(r"[A-Za-z0-9_-]{22}")
 
+_NAME_THE_TENANT = (
+    "Whose tenant this user is cannot be asked where the users are; name it, or an empty one for a user of none."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -124,7 +128,7 @@ class Operations:
         if tenant is None and issuer is None:
             person = await self._people.subject(sub)
             if isinstance(person, Unavailable):
-                raise no_user_store(person.reason)
+                raise no_user_store(person.reason, _NAME_THE_TENANT)
             # One who is gone from the user store may have sessions all the same; a tenant they had must be named.
             tenant = person.tenant if isinstance(person, Subject) else None
         return self._tag_of(issuer or self._issuer, tenant, sub)

@@ -190,6 +190,7 @@ class Refreshing:
             flight.exception()  # looked at, or asyncio reports it as lost when every passenger has left
 
 
-def no_user_store(reason: str) -> Refused:
-    """Return the refusal for a user store that cannot be asked: 503, never 401."""
-    return Refused(refuse("store_unavailable", f"user_store:{reason}" if reason else "user_store", retry_after=2))
+def no_user_store(reason: str, detail: str | None = None) -> Refused:
+    """Return the refusal for a user store that cannot be asked: 503, never 401; *detail* replaces its sentence."""
+    why = f"user_store:{reason}" if reason else "user_store"
+    return Refused(refuse("store_unavailable", why, detail=detail, retry_after=2))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import ConfigError
+from gateway.tokens.subject import Subject
 from gateway.users.database import Database
 from gateway.users.file import UserRecord, fault, normal_name
 from gateway.users.rows import Person, person
@@ -52,17 +53,29 @@ class Keeping:
         query = "SELECT * FROM gateway_users ORDER BY name"
         return [person(row) for row in await self._database.read(query, most=None)]
 
-    async def set_password(self, name: str, encoded: str) -> None:
-        """Give the user *name* the password that was hashed to *encoded*; ConfigError when there is no such user."""
-        await self._change("UPDATE gateway_users SET password = :new WHERE name = :name", name, new=encoded)
+    async def set_password(self, name: str, encoded: str) -> Subject:
+        """Give the user *name* the password that was hashed to *encoded*, and return who that is.
 
-    async def set_disabled(self, name: str, disabled: bool) -> None:
-        """Let the user *name* log in no more, or again; ConfigError when there is no such user."""
+        Raises:
+            ConfigError: there is no such user.
+        """
+        await self._change("UPDATE gateway_users SET password = :new WHERE name = :name", name, new=encoded)
+        return await self._who(name)
+
+    async def set_disabled(self, name: str, disabled: bool) -> Subject:
+        """Let the user *name* log in no more, or again, and return who that is; raises as `set_password`."""
         await self._change("UPDATE gateway_users SET disabled = :off WHERE name = :name", name, off=disabled)
+        return await self._who(name)
 
     async def forget_second_factor(self, name: str) -> None:
         """Let the user *name* log in by password alone again: the phone is lost and so are the recovery codes."""
         await self._change("UPDATE gateway_users SET second_factor = NULL WHERE name = :name", name)
+
+    async def _who(self, name: str) -> Subject:
+        rows = await self._database.read("SELECT * FROM gateway_users WHERE name = :name", name=normal_name(name))
+        if not rows:
+            raise ConfigError(f"there is no user {name!r} any more")
+        return person(rows[0]).subject
 
     async def _change(self, query: str, name: str, **values: object) -> None:
         if await self._database.write(query, name=normal_name(name), **values) != 1:

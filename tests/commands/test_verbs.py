@@ -68,6 +68,22 @@ def test_cautions_are_told_and_fail_only_when_asked(shell: Shell) -> None:
     assert "::warning " in shell.run("check", "-o", "github").stdout
 
 
+def test_resolve_asks_the_service_that_knows_the_users(shell: Shell) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        up = f"http://127.0.0.1:{listener.getsockname()[1]}/verify"
+        down = "https://127.0.0.1:1/lookup"
+        service = f"{{callout: {{url: '{up}', lookup_url: '{down}', token: {'x7' * 4}kq93hf0sld}}}}"
+        shell.write(CONFIG.replace("{file: users.yaml}", service).replace("as: ana", "as: user"))
+        result = shell.run("check", "--resolve")
+    assert f"✓ login.verify.callout.url {up}: connected" in result.stdout
+    assert f"✗ login.verify.callout.lookup_url {down}" in result.stdout
+    shown = shell.good("config", "show", "login")
+    assert (up in shown, "***" in shown, "kq93hf0sld" in shown) == (True, True, False)
+    assert shell.good("test").endswith("4 hold\n"), "roles may be asked for without anybody of the files"
+
+
 def test_resolve_asks_every_place_and_says_which_does_not_answer(shell: Shell) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -170,6 +170,7 @@ def test_a_service_without_lookup_is_not_needed_at_a_refresh_and_a_record_that_i
     (tmp_path / "secret").write_text("9f2c4b7e1a6d8035c1e7f4a2b9d06385")
     (tmp_path / "secret").chmod(0o600)
     more = f"server: {{secret_file: secret}}\nstore: {{url: '{redis.url}', timeout: 5s}}\n"
+    more += "tokens: {issuer: http://gateway.test}\n"  # the command does not know the gateway's port
     try:
         with running(tmp_path, config(callout(people.port, lookup=False), more)) as gateway:
             granted = login(gateway).json()
@@ -177,15 +178,36 @@ def test_a_service_without_lookup_is_not_needed_at_a_refresh_and_a_record_that_i
             unavailable(login(gateway))
             renewed = refresh(gateway, granted["refresh_token"])
             assert renewed.status_code == 200, renewed.text
-            redis.ask("EVAL", "\"for _,k in ipairs(redis.call('KEYS','gw:{p:*')) do redis.call('DEL',k) end\"", "0")
+            forget = ("EVAL", "\"for _,k in ipairs(redis.call('KEYS','gw:{p:*')) do redis.call('DEL',k) end\"", "0")
+            redis.ask(*forget)
             token = renewed.json()["refresh_token"]
             unavailable(refresh(gateway, token))
             people.begin(people.folder)
             assert login(gateway).status_code == 200
-            assert refresh(gateway, token).status_code == 200, "the session has outlived it"
+            renewed = refresh(gateway, token)
+            assert renewed.status_code == 200, "the session has outlived it"
+            assert "2 live sessions ended" in operator(tmp_path, "revoke", "user", "7f1c2a")
+            ended = refresh(gateway, renewed.json()["refresh_token"])
+            assert (ended.status_code, ended.json()["error"]) == (401, "invalid_grant")
+            redis.ask(*forget)
+            assert "name it, or an empty one" in operator(tmp_path, "revoke", "user", "7f1c2a", status=1)
+            operator(tmp_path, "revoke", "user", "7f1c2a", "--tenant", "")
     finally:
         people.stop()
         redis.stop()
+
+
+def operator(folder: Path, *words: str, status: int = 0) -> str:
+    """Run a command on the configuration in *folder*; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *words, "-c", str(folder / "gateway.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**outside(), "GATEWAY_DATA_DIR": str(folder / "data")},
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
 
 
 def test_what_the_service_says_of_somebody_counts_at_their_next_refresh(tmp_path: Path) -> None:
@@ -254,12 +276,4 @@ def test_a_file_is_taken_up_by_itself_and_a_broken_one_keeps_the_last_good_one(v
         ended = refresh(gateway, token)
         assert (ended.status_code, ended.json()["error"]) == (401, "invalid_grant")
     file.unlink()
-    refused = subprocess.run(
-        [sys.executable, "-m", "gateway", "run", "-c", str(tmp_path / "gateway.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**outside(), "GATEWAY_DATA_DIR": str(tmp_path / "data")},
-    )
-    assert refused.returncode != 0
-    assert "there is no such file" in refused.stderr
+    assert "there is no such file" in operator(tmp_path, "run", status=1)

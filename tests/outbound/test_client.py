@@ -104,6 +104,34 @@ async def get(outbound: Outbound, url: str, *, timeout: float = 2.0, max_bytes: 
     return await outbound.get(url, timeout=timeout, max_bytes=max_bytes)
 
 
+class TestPost:
+    async def test_a_body_is_sent_once_with_its_type_and_no_redirect_is_followed(self, outbound: Outbound) -> None:
+        seen: list[tuple[str, bytes, str]] = []
+
+        async def keep(request: web.Request) -> web.Response:
+            seen.append((request.raw_path, await request.read(), request.headers["Content-Type"]))
+            return web.Response(status=307, headers={"Location": "/elsewhere"}, body=b"there")
+
+        app = web.Application()
+        app.router.add_post("/{path:.*}", keep)
+        server = TestServer(app)
+        await server.start_server(shutdown_timeout=0.05)
+        url = str(server.make_url("/a?b=%41")).replace("b=A", "b=%41")
+        answer = await outbound.post(
+            url, b'{"x": 1}', timeout=20, max_bytes=100, headers={"Content-Type": "application/json"}
+        )
+        assert isinstance(answer, Answer)
+        assert (answer.status, answer.body) == (307, b"there")
+        assert seen == [("/a?b=%41", b'{"x": 1}', "application/json")]
+        await server.close()
+
+    async def test_a_connection_that_ends_without_an_answer_is_not_asked_again(
+        self, outbound: Outbound, raw: RawServer
+    ) -> None:
+        url = await raw(b"HTTP/1.1 ")
+        assert isinstance(await outbound.post(url, b"x", timeout=20, max_bytes=100, headers={}), Failed)
+
+
 class TestAnswers:
     async def test_an_answer_is_status_fields_and_body(self, outbound: Outbound, server: str) -> None:
         answer = await get(outbound, f"{server}/echo")
