@@ -495,7 +495,11 @@ class Gate:
                     self._shadowed(would._replace(route=way.route.name, subject=identity.subject), head)
             elif not rule.looks:
                 verified.passes = rule
-        if by_cookie and head.method not in SAFE and not self._is_same_site(head.fields, identity.session, way.route):
+        if (
+            by_cookie
+            and (head.method not in SAFE or way.route.options.csrf_always)
+            and not self._is_same_site(head.fields, identity.session, way.route, navigation=is_navigation(head))
+        ):
             return self._explained(refuse("csrf_failed"), head, way, identity)
         return verified
 
@@ -572,7 +576,7 @@ class Gate:
             return False
         return other.identity.session != session
 
-    def _is_same_site(self, fields: Fields, session: str, route: Route) -> bool:
+    def _is_same_site(self, fields: Fields, session: str, route: Route, *, navigation: bool = False) -> bool:
         token = fields.field(b"x-csrf-token")
         friends = frozenset() if route.sharing is None else route.sharing.trusted
         return csrf.judge(
@@ -582,6 +586,7 @@ class Gate:
             session=session,
             secrets=self._secrets,
             own_origins=self._own_origins | friends if friends else self._own_origins,
+            navigation=navigation,
         )
 
 

@@ -39,6 +39,7 @@ def routes() -> list[Route]:
         route(8, "/ws/**", user, RouteOptions(websocket=WebSocketOptions(origins=("https://friend.test",)))),
         route(9, "/wsbearer/**", user, RouteOptions(websocket=WebSocketOptions(token_from=("bearer",)))),
         route(12, "/strict/**", replace(user, strict=True)),
+        route(13, "/unsubscribe/**", user, RouteOptions(csrf_always=True)),
         Route("post", 10, "gateway.yaml:20", None, "/post", "app", {b"POST": user}),
         Route("get", 11, "gateway.yaml:21", None, "/get", "app", {b"GET": user}),
     ]
@@ -503,6 +504,33 @@ def test_options_that_are_no_preflight_pass_like_any_other_method(door: Door, li
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_changes_nothing_needs_no_such_proof(door: Door, method: str) -> None:
     assert door.permit("/api/x", cookie("good"), "Sec-Fetch-Site: cross-site", method=method)
+
+
+@pytest.mark.item(139, 144)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize(
+    ("lines", "passes"),
+    [
+        ([], ()),
+        (["Sec-Fetch-Site: same-origin"], ("GET", "HEAD", "POST")),
+        (["Sec-Fetch-Site: cross-site"], ()),
+        (["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"], ()),
+        (["Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"], ("GET", "HEAD")),
+        (["Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors"], ()),
+        (["Origin: https://evil.test"], ()),
+        ([f"X-CSRF-Token: {MINTED}"], ("GET", "HEAD", "POST")),
+    ],
+)
+def test_where_a_get_changes_something_it_needs_the_proof_too(
+    door: Door, method: str, lines: list[str], passes: tuple[str, ...]
+) -> None:
+    verdict = door.admit("/unsubscribe/x", cookie("good"), *lines, method=method)
+    if method in passes:
+        assert isinstance(verdict, Permit)
+    else:
+        assert isinstance(verdict, Refusal)
+        assert verdict.code.name == "csrf_failed"
+    assert door.permit("/unsubscribe/x", bearer("good"), *lines, method=method)
 
 
 def test_a_header_needs_no_such_proof_when_it_was_the_credential(door: Door) -> None:

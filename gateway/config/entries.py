@@ -188,6 +188,9 @@ class ForwardingConfig(RuleConfig):
     """Renew a browser's access cookie on the way of its requests, when its refresh cookie allows."""
     cors: RouteCors = None
     """Pages of other origins that may ask, and read the answers; absent or false: what the service says of that."""
+    csrf: Literal["unsafe", "always"] = "unsafe"
+    """Which requests by cookie must prove that our own page sent them: those of methods that change something, or
+    all, for a GET that does."""
 
 
 class DefaultsConfig(ForwardingConfig):

@@ -107,6 +107,7 @@ def _options(config: Config, written: RouteConfig) -> RouteOptions:
         websocket=_websocket(levels),
         stream=_nearest(levels, "stream"),
         silent_refresh=_nearest(levels, "silent_refresh"),
+        csrf_always=_nearest(levels, "csrf") == "always",
         retry=_retry(upstream.retry if upstream else RetryConfig()),
         cors=_cors(_nearest(levels, "cors")),
     )

@@ -113,6 +113,8 @@ class RouteOptions:
     """No total timeout; a long idle answer is no error."""
     silent_refresh: bool = False
     """Renew a browser's access cookie on the way, when its refresh cookie allows."""
+    csrf_always: bool = False
+    """Also GET needs the forgery check here, because it changes something."""
     retry: Retry = Retry()
     cors: Cors | None = None
     """Pages of other origins that may ask and read; the methods are those of the route, not of this."""
