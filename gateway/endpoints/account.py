@@ -12,8 +12,9 @@ from gateway.endpoints.answers import answer
 from gateway.endpoints.credentials import caller
 from gateway.endpoints.facts import FACTS
 from gateway.endpoints.forgery import refuse_foreign
-from gateway.endpoints.login import code_in
+from gateway.endpoints.login import code_in, place_of
 from gateway.endpoints.services import Services
+from gateway.endpoints.signing_in import Place, known_browser
 from gateway.errors import Refused, refuse
 from gateway.sessions.answers import BadCredentials
 from gateway.tokens.subject import Subject
@@ -46,10 +47,11 @@ async def person(identity: Identity, services: Services) -> Subject:
     return found
 
 
-async def change_password(identity: Identity, current: str, new: str, address: str, services: Services) -> None:
+async def change_password(identity: Identity, current: str, new: str, place: Place, services: Services) -> None:
     """Change the password and end every other session of the person; raises as `PasswordChange.change`."""
     who = await person(identity, services)
-    await services.passwords.change(who.sub, who.username, current, new, address)
+    device = known_browser(who.username, place, services)
+    await services.passwords.change(who.sub, who.username, current, new, place.address, device)
     await services.sessions.logout_others(identity.session, subject=who.sub, tenant=who.tenant)
 
 
@@ -60,7 +62,7 @@ def password(services: Services) -> Handler:
         identity = own_identity(request, services)
         fields = await bodies.fields(request)
         current, new = bodies.needed(fields, "current_password"), bodies.needed(fields, "new_password")
-        await change_password(identity, current, new, request[FACTS].client_address, services)
+        await change_password(identity, current, new, place_of(request, services), services)
         return web.Response(status=204)
 
     return handle

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from gateway.endpoints import account, bodies, cookies
 from gateway.endpoints.bodies import Fields
 from gateway.endpoints.facts import FACTS
-from gateway.endpoints.login import code_in
+from gateway.endpoints.login import code_in, place_of
 from gateway.endpoints.rendering import Renderer, redirect, sentence, with_cookies
 from gateway.endpoints.services import Services
 from gateway.endpoints.visitors import Nobody, Visitor, check_form, session_in, visitor
@@ -132,8 +132,7 @@ class AccountPage:
         current, new = bodies.needed(fields, "current_password"), bodies.needed(fields, "new_password")
         if bodies.text(fields, "again") != new:
             raise Refused(refuse("bad_request", "password_again", detail="The new passwords are not the same."))
-        address = request[FACTS].client_address
-        await account.change_password(who.identity, current, new, address, self._services)
+        await account.change_password(who.identity, current, new, place_of(request, self._services), self._services)
         return self._done("password")
 
     async def _enrol(self, _request: web.Request, who: Visitor, _fields: Fields) -> web.Response:

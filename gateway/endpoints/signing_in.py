@@ -80,7 +80,7 @@ class SigningIn:
         """Check a password; the brake on guessing gives a turn first."""
         services = self._services
         account = account_of(asked.username)
-        known = self._known(account, place)
+        known = known_browser(account, place, services)
         async with services.turnstile.attempt(account, place.address, device=known) as attempt:
             subject = await services.sessions.verify(asked.username, asked.password)
             if isinstance(subject, BadCredentials):
@@ -123,15 +123,12 @@ class SigningIn:
             raise _over(login.reason)
         return self._signed_in(login, by_cookie, account, place)
 
-    def _known(self, account: str, place: Place) -> str:
-        """Return the name of the browser, if somebody logged in to *account* with it before."""
-        return devices.read(self._services.secrets, account, place.device_cookie, self._services.clock.wall())
-
     def _signed_in(self, login: Login, by_cookie: bool, account: str, place: Place) -> SignedIn:
         if not by_cookie:
             return SignedIn(login, by_cookie)
-        now, known = self._services.clock.wall(), self._known(account, place)
-        return SignedIn(login, by_cookie, devices.mint(self._services.secrets, account, now, known))
+        services = self._services
+        known = known_browser(account, place, services)
+        return SignedIn(login, by_cookie, devices.mint(services.secrets, account, services.clock.wall(), known))
 
     async def _begun(self, asked: Credentials, account: str, subject: Subject) -> CodeNeeded:
         login_id = randomness.token_urlsafe(16)
@@ -147,6 +144,11 @@ class SigningIn:
         return await self._services.sessions.begin(
             subject, amr=amr, scope=scope, device=device, user_agent=place.user_agent, address=place.address
         )
+
+
+def known_browser(username: str, place: Place, services: Services) -> str:
+    """Return the name of the browser a request is from, if somebody logged in as *username* with it before; else ""."""
+    return devices.read(services.secrets, account_of(username), place.device_cookie, services.clock.wall())
 
 
 def _hashed(cookie: str) -> str:

@@ -51,8 +51,8 @@ class PasswordChange:
         """Whether users change their passwords here at all."""
         return self._store is not None
 
-    async def change(self, sub: str, username: str, current: str, new: str, address: str) -> None:
-        """Make *new* the password of *sub*, whose password is *current*.
+    async def change(self, sub: str, username: str, current: str, new: str, address: str, device: str = "") -> None:
+        """Make *new* the password of *sub*, whose password is *current*; *address* and *device* as in `Guess`.
 
         Raises:
             Refused: `invalid_credentials` (wrong, or changed meanwhile), `bad_request` with a sentence why *new* is
@@ -62,7 +62,7 @@ class PasswordChange:
             raise Refused(refuse("no_route", "passwords_elsewhere", detail="Passwords are not changed here."))
         if (sentence := unfit(new, username)) is not None:
             raise Refused(refuse("bad_request", "password_unfit", detail=sentence))
-        async with self._turnstile.attempt(username, address) as attempt:
+        async with self._turnstile.attempt(username, address, device=device) as attempt:
             stored = await self._store.stored_password(sub)
             if isinstance(stored, Unavailable):
                 raise _unavailable(stored)

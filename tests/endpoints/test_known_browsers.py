@@ -46,6 +46,16 @@ async def test_nor_while_a_hundred_guesses_are_under_way(house: House) -> None:
     assert (statuses.count(401), statuses.count(429)) == (5, 95)
 
 
+async def test_the_owner_can_change_the_password_meanwhile(house: House) -> None:
+    browser = await house.cookies()
+    await attack(house)
+    body = {"current_password": "wonderland", "new_password": "looking-glass"}
+    refused = await house.client.post("/auth/password", json=body, headers=browser.own)
+    assert refused.status == 429
+    own = {**browser.own, "Cookie": f"{browser.cookie['Cookie']}; {MARK}={browser.device}"}
+    assert (await house.client.post("/auth/password", json=body, headers=own)).status == 204
+
+
 @pytest.mark.item(124)
 async def test_a_stolen_mark_buys_five_tries_and_takes_none_from_others(house: House) -> None:
     mark = (await house.cookies()).device
