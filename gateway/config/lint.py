@@ -46,15 +46,17 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
 def _opened(config: Config) -> Iterator[Finding]:
     """Public routes that are above protected ones, or do not sound as if they were meant to be public."""
     segments = [parse(route.path) for route in config.routes]
+    protected = _protected(config, segments)
     for index in range(len(segments)):
         public = [method for method, rules in inherited(config, index) if rules.auth == "public"]
         if not public:
             continue
         loc: Loc = ("routes", index, "path")
         own = segments[index]
-        below = next(
-            (at for at in range(len(segments)) if at != index and _is_below(config, at, index, segments)), None
-        )
+        below = None
+        if len(own) >= 2 and own[-1].kind is Kind.REST:  # a prefix other than the whole site
+            inside = protected.get((config.routes[index].host, own[:-1]), ())
+            below = next((at for at in inside if at != index), None)
         if below is not None:
             yield Finding(
                 loc,
@@ -67,14 +69,16 @@ def _opened(config: Config) -> Iterator[Finding]:
             yield Finding(loc, f'a public route with "{named[0]}" in its path', "write roles: [...], or another path")
 
 
-def _is_below(config: Config, at: int, index: int, segments: list[tuple[Segment, ...]]) -> bool:
-    """Say whether the route *at* is protected and inside of *index*, a prefix other than the whole site."""
-    above, below = segments[index], segments[at]
-    if len(above) < 2 or above[-1].kind is not Kind.REST or config.routes[index].host != config.routes[at].host:
-        return False
-    if len(below) < len(above) or below[: len(above) - 1] != above[:-1]:
-        return False
-    return any(rules.auth == "required" for _, rules in inherited(config, at))
+def _protected(
+    config: Config, segments: list[tuple[Segment, ...]]
+) -> dict[tuple[str | None, tuple[Segment, ...]], list[int]]:
+    """Return the routes that ask for a token by their host and by every path that they are below of."""
+    found: dict[tuple[str | None, tuple[Segment, ...]], list[int]] = {}
+    for index, own in enumerate(segments):
+        if any(rules.auth == "required" for _, rules in inherited(config, index)):
+            for length in range(1, len(own)):
+                found.setdefault((config.routes[index].host, own[:length]), []).append(index)
+    return found
 
 
 def _audience(config: Config) -> Iterator[Finding]:

@@ -143,26 +143,25 @@ def _serves(route: Route, method: bytes) -> bool:
     return method in route.rules or (method == b"HEAD" and b"GET" in route.rules)
 
 
-_Hit = tuple[Route, Rule]
-
-
 class _Leaf:
     """Where a template ends: the routes of one host and path, told apart by method, and rarely by header fields."""
 
     __slots__ = ("allow", "branches", "by_method")
 
     def __init__(self) -> None:
-        self.by_method: dict[bytes, _Hit] = {}
-        self.branches: dict[bytes, list[_Hit]] = {}
+        self.by_method: dict[bytes, Match] = {}
+        """Without values of parameters."""
+        self.branches: dict[bytes, list[Match]] = {}
         """Those that ask for header fields, the most specific first."""
         self.allow = ""
 
-    def add(self, route: Route) -> None:
-        for method, rule in route.rules.items():
+    def add(self, route: Route, words: "_Words") -> None:
+        for written, rule in route.rules.items():
+            method = words[written]
             if route.headers:
-                self.branches.setdefault(method, []).append((route, rule))
+                self.branches.setdefault(method, []).append(Match(route, rule, _NO_PARAMS))
             else:
-                self.by_method[method] = (route, rule)
+                self.by_method[method] = Match(route, rule, _NO_PARAMS)
 
     def close(self) -> None:
         """Let HEAD follow GET unless it was written, once all routes are in."""
@@ -170,11 +169,23 @@ class _Leaf:
             self.by_method.setdefault(b"HEAD", get)
         for hit in self.branches.get(b"GET", ()):
             heads = self.branches.setdefault(b"HEAD", [])
-            if all(route.headers != hit[0].headers for route, _ in heads):
+            if all(head.route.headers != hit.route.headers for head in heads):
                 heads.append(hit)
         for hits in self.branches.values():
-            hits.sort(key=lambda hit: rank(hit[0].headers))
+            hits.sort(key=lambda hit: rank(hit.route.headers))
         self.allow = allow_of((*self.by_method, *self.branches))
+
+
+class _Words(dict[bytes, bytes]):
+    """One object for each word of a table: what every look-up compares with then stays in the processor's cache."""
+
+    def __missing__(self, word: bytes) -> bytes:
+        self[word] = word
+        return word
+
+
+_NO_NODES: "dict[bytes, _Node]" = {}
+"""Of every node that no plain segment follows; never written to."""
 
 
 class _Node:
@@ -183,20 +194,23 @@ class _Node:
     __slots__ = ("any", "int", "leaf", "literals", "rest", "uuid")
 
     def __init__(self) -> None:
-        self.literals: dict[bytes, _Node] = {}
+        self.literals: dict[bytes, _Node] = _NO_NODES
         self.int: _Node | None = None
         self.uuid: _Node | None = None
         self.any: _Node | None = None
         self.leaf: _Leaf | None = None
         self.rest: _Leaf | None = None
 
-    def grow(self, segments: Iterable[Segment]) -> _Leaf:
+    def grow(self, segments: Iterable[Segment], words: _Words) -> _Leaf:
         """Return the leaf of *segments* below this node, made where it is missing."""
         node = self
         for segment in segments:
             match segment.kind:
                 case Kind.LITERAL:
-                    node = node.literals.setdefault(segment.literal, _Node())
+                    if node.literals is _NO_NODES:
+                        node.literals = {}
+                    word = words[segment.literal]
+                    node = node.literals.get(word) or node.literals.setdefault(word, _Node())
                 case Kind.INT:
                     node.int = node = node.int or _Node()
                 case Kind.UUID:
@@ -247,6 +261,7 @@ class RouteTable:
         self._below: dict[bytes, _Node] = {}
         """By what their names end in, the dot in front included."""
         leaves: dict[int, _Leaf] = {}
+        words = _Words()
         for route in routes:
             if route.host is None:
                 root = self._anywhere[0]
@@ -254,8 +269,8 @@ class RouteTable:
                 root = self._below.setdefault(route.host[1:].encode(), _Node())
             else:
                 root = self._exact.setdefault(route.host.encode(), _Node())
-            leaf = root.grow(route.segments)
-            leaf.add(route)
+            leaf = root.grow(route.segments, words)
+            leaf.add(route, words)
             leaves[id(leaf)] = leaf
         for leaf in leaves.values():
             leaf.close()
@@ -273,7 +288,7 @@ class RouteTable:
         remembered = self._memo.get(key)
         if remembered is not None:
             return remembered
-        found = self._match(method, host, path)
+        found = self.find(method, host, path)
         # Only what matches is remembered, so that probing for holes cannot push the real traffic out.
         if (type(found) is Match or type(found) is Fork) and len(path) <= _MEMO_PATH and len(host) <= _MEMO_PATH:
             if len(self._memo) >= _MEMO_ENTRIES:
@@ -281,7 +296,8 @@ class RouteTable:
             self._memo[key] = found
         return found
 
-    def _match(self, method: bytes, host: bytes, path: bytes) -> Found:
+    def find(self, method: bytes, host: bytes, path: bytes) -> Found:
+        """As `match`, without its memory."""
         if path[:1] != b"/":
             return NO_ROUTE  # "*" is for the server itself
         segments = segments_of(path)
@@ -310,9 +326,8 @@ class RouteTable:
         return [*roots, *self._anywhere]
 
 
-def _matched(hit: _Hit, values: tuple[bytes, ...]) -> Match:
-    route, rule = hit
-    return Match(route, rule, dict(zip(route.params, values, strict=True)) if values else _NO_PARAMS)
+def _matched(hit: Match, values: tuple[bytes, ...]) -> Match:
+    return Match(hit.route, hit.rule, dict(zip(hit.route.params, values, strict=True))) if values else hit
 
 
 def rewritten(match: Match, path: bytes) -> bytes:

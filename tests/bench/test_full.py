@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.bench import exchange_cost, full, goals, machine, slow, slowloris, streams
+from tests.bench import exchange_cost, full, goals, machine, routing_cost, slow, slowloris, streams
 from tests.bench.peers import KNOWN
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.stage import Options
@@ -89,3 +89,9 @@ def test_every_feature_has_a_row_and_every_request_is_answered() -> None:
     rows = exchange_cost.table(rounds=1, least=0.001).splitlines()
     assert len(rows) == 3 + len(exchange_cost.WITHOUT) + len(exchange_cost.MORE)
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_every_kind_of_question_is_asked_of_tables_of_every_size() -> None:
+    rows = routing_cost.table((10, 100), rounds=1, count=20).splitlines()
+    assert len(rows) == 3 + len(routing_cost.QUESTION_KINDS) + 2
+    assert {row.count("|") for row in rows[:-2]} == {5}
