@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, final
 
 from gateway.errors import Refusal, refuse
 from gateway.head import Credentials, Fields, Renewal, RequestHead
-from gateway.navigation import is_navigation, return_query
+from gateway.navigation import is_navigation, login_query
 from gateway.routing.conditions import Asked
 from gateway.routing.cors import DENIED, Sharing
 from gateway.routing.explained import Explanation
@@ -327,8 +327,16 @@ class Gate:
         if admit is not None and not counted and isinstance(told := admit(head, verified), Refusal):
             subject = "" if verified is None else verified.identity.subject
             return told._replace(route=route.name, subject=subject)
+        if rule.shadow is not None and not counted and verified is not None:
+            self._try_candidate(rule.shadow, head, way, verified.identity)
         lines = b"" if sharing is None and not waited else self._lines(head, sharing)
         return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, told))
+
+    def _try_candidate(self, candidate: Rule, head: RequestHead, way: Way, who: Identity) -> None:
+        """Tell what *candidate* would say to a request that passes; once, however often the verdict was asked for."""
+        would = denied(candidate, who, self._asked(head, way))
+        if would is not None:
+            self._shadowed(would._replace(route=way.route.name, subject=who.subject), head)
 
     def lines(self, head: RequestHead) -> bytes:
         """Return the header lines of every answer to *head*, a refusal too, each ended by CRLF."""
@@ -419,7 +427,11 @@ class Gate:
         self, head: RequestHead, route: Route, credentials: Credentials, refusal: Refusal, waited: bool
     ) -> Refusal | Pending | Answered:
         """Say what becomes of a request whose token is missing or does not count: few get more than the refusal."""
-        if refusal.code.name not in _LOGIN_HELPS or (credentials.token is not None and not credentials.by_cookie):
+        if credentials.token is not None and not credentials.by_cookie:
+            return refusal
+        if refusal.step_up:
+            return self._to_login(head, refusal)  # no refresh makes a login younger, or adds a factor to it
+        if refusal.code.name not in _LOGIN_HELPS:
             return refusal
         renewal = head.fields.renewal
         if renewal is not None:
@@ -427,8 +439,12 @@ class Gate:
                 return renewal.unavailable._replace(route=route.name)
         elif route.options.silent_refresh and not waited and (renewing := self._renewing(head, route)) is not None:
             return renewing
+        return self._to_login(head, refusal)
+
+    def _to_login(self, head: RequestHead, refusal: Refusal) -> Refusal | Answered:
+        """Send a browser that opens a page to the login, which brings it back; anybody else gets the refusal."""
         if self._login_page and head.fields.authorization is None and is_navigation(head):
-            return Answered(303, self._login_page + return_query(head.target), refusal=refusal)
+            return Answered(303, self._login_page + login_query(head.target, refusal.step_up), refusal=refusal)
         return refusal
 
     def _renewing(self, head: RequestHead, route: Route) -> Pending | None:
@@ -489,11 +505,7 @@ class Gate:
             unmet = judge(rule, identity, asked)
             if unmet is not None:
                 return self._explained(unmet.refusal(identity, asked, wanted(rule)), head, way, identity)
-            if rule.shadow is not None:
-                would = denied(rule.shadow, identity, asked)
-                if would is not None:
-                    self._shadowed(would._replace(route=way.route.name, subject=identity.subject), head)
-            elif not rule.looks:
+            if not rule.looks:
                 verified.passes = rule
         if (
             by_cookie

@@ -4,6 +4,8 @@ A page that needs a login is answered with the way to the login page; a script's
 nothing with a page. Browsers say which it is (Fetch Metadata); of older ones the wish for HTML tells.
 """
 
+from collections.abc import Mapping
+from enum import Enum
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.head import RequestHead
@@ -26,12 +28,36 @@ def is_navigation(head: RequestHead) -> bool:
     return b"text/html" in (fields.field(b"accept") or b"").lower() and fields.field(b"x-requested-with") is None
 
 
-def return_query(target: bytes) -> bytes:
-    """Return the query that brings a browser back to *target* after its login; b"" when it cannot be kept."""
+class Ask(Enum):
+    """What a login has to be for the page that somebody wants, as the query of the login page says it."""
+
+    ANY = ""
+    RECENT = "prompt=login"
+    """Another one, whoever is signed in (OpenID Connect Core 3.1.2.1)."""
+    SECOND_FACTOR = "acr_values=mfa"
+    """One with a second factor (RFC 9470 section 4)."""
+
+    @classmethod
+    def of(cls, step_up: str) -> "Ask":
+        """Return what the challenge of a refusal asks for (`Refusal.step_up`)."""
+        return cls.ANY if not step_up else cls.SECOND_FACTOR if step_up.startswith("acr_values") else cls.RECENT
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> "Ask":
+        """Return what the query of the login page asks for; words that are not ours ask for nothing."""
+        asked = {f"{name}={value}" for name, value in query.items()}
+        return next((one for one in (cls.SECOND_FACTOR, cls.RECENT) if one.value in asked), cls.ANY)
+
+
+def login_query(target: bytes, step_up: str = "") -> bytes:
+    """Return the query that brings a browser back to *target* after its login, which has to be what *step_up* asks.
+
+    A target that cannot be kept is left out.
+    """
     text = target.decode("latin-1")
-    if safe_return(text) is None:
-        return b""
-    return f"?{RETURN}={quote(text, safe='/', encoding='latin-1')}".encode()
+    way_back = "" if safe_return(text) is None else f"{RETURN}={quote(text, safe='/', encoding='latin-1')}"
+    query = "&".join(part for part in (way_back, Ask.of(step_up).value) if part)
+    return f"?{query}".encode() if query else b""
 
 
 def safe_return(text: str) -> str | None:

@@ -752,6 +752,32 @@ def test_a_candidate_refuses_nobody_and_is_told_of() -> None:
     assert [(code, subject) for _, code, subject in told] == [("role_missing", "alice")]
 
 
+async def test_a_candidate_is_told_of_once_however_often_the_gate_is_asked_and_never_of_what_is_refused() -> None:
+    told: list[str] = []
+    user = Rule(roles=frozenset({"user"}), shadow=Rule(roles=frozenset({"admin"})))
+    door = Door(
+        more=[
+            route(20, "/tried/**", user),
+            route(21, "/doubted/**", replace(user, strict=True)),
+            route(22, "/socket/**", user, RouteOptions(websocket=WebSocketOptions())),
+        ],
+        shadowed=lambda refusal, _asked: told.append(refusal.route),
+    )
+    assert door.code("/tried/x", cookie("good"), "Origin: https://evil.test", method="POST") == "csrf_failed"
+    assert told == []
+
+    door.feed.fresh = False
+    assert isinstance(door.admit("/doubted/x", bearer("good")), Pending)
+    assert told == []
+    assert isinstance(door.admit("/doubted/x", bearer("good"), waited=True, confirmed=True), Permit)
+    assert told == ["doubted"]
+
+    door.permit("/socket/x", bearer("good"))
+    again = door.admit("/socket/x", bearer("good"), waited=True, confirmed=True, counted=True)  # as at the 101
+    assert isinstance(again, Permit)
+    assert told == ["doubted", "socket"]
+
+
 # --- why ---
 
 

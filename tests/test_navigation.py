@@ -3,8 +3,11 @@
 import pytest
 
 from gateway.errors import Refusal
-from gateway.gate import Answered
-from gateway.navigation import return_query, safe_return
+from gateway.gate import Answered, Permit
+from gateway.navigation import login_query, safe_return
+from gateway.routing.conditions import FreshLogin, SecondFactor
+from gateway.routing.table import RouteOptions, Rule
+from tests.proxy.harness import identity, route, verified
 from tests.test_gate import Door, bearer, cookie
 
 NAVIGATION = ("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
@@ -57,10 +60,10 @@ def test_anything_a_browser_could_take_for_elsewhere_is_none(text: str) -> None:
 
 
 def test_the_way_back_is_one_parameter_whatever_is_in_it() -> None:
-    assert return_query(b"/a?b=c&d=e#f") == b"?return_to=/a%3Fb%3Dc%26d%3De%23f"
-    assert return_query(b"/a%20b") == b"?return_to=/a%2520b"
-    assert return_query(b"http://gw.test/a") == b""
-    assert return_query(b"//evil.example/") == b""
+    assert login_query(b"/a?b=c&d=e#f") == b"?return_to=/a%3Fb%3Dc%26d%3De%23f"
+    assert login_query(b"/a%20b") == b"?return_to=/a%2520b"
+    assert login_query(b"http://gw.test/a") == b""
+    assert login_query(b"//evil.example/") == b""
 
 
 # --- at the gate ---
@@ -121,3 +124,60 @@ def test_a_person_who_may_not_is_not_sent_to_log_in_again(door: Door) -> None:
 
 def test_without_a_login_page_there_is_only_the_refusal() -> None:
     assert isinstance(Door().admit("/api/x", *NAVIGATION), Refusal)
+
+
+# --- a login that is not enough ---
+
+YOUNG = Rule(further=(FreshLogin(300),))
+STRONG = Rule(further=(SecondFactor(),))
+
+
+@pytest.fixture
+def vault() -> Door:
+    """Routes that ask for more than a login, and alice, who logged in long ago by her password."""
+    return Door(
+        login_page=b"/auth/login",
+        more=[
+            route(20, "/young/**", YOUNG),
+            route(21, "/strong/**", STRONG),
+            route(22, "/silent-young/**", YOUNG, RouteOptions(silent_refresh=True)),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/young/a?b=c", b"/auth/login?return_to=/young/a%3Fb%3Dc&prompt=login"),
+        ("/silent-young/a", b"/auth/login?return_to=/silent-young/a&prompt=login"),
+        ("/strong/a", b"/auth/login?return_to=/strong/a&acr_values=mfa"),
+        ("/strong/a?" + "b" * 2048, b"/auth/login?acr_values=mfa"),
+    ],
+)
+def test_a_page_that_needs_more_than_a_login_leads_to_the_login_page_with_what_it_needs(
+    vault: Door, target: str, location: bytes
+) -> None:
+    verdict = vault.admit(target, *NAVIGATION, cookie("good"))
+    assert isinstance(verdict, Answered)
+    assert (verdict.status, verdict.location) == (303, location)
+    assert verdict.refusal is not None
+    assert verdict.refusal.subject == "alice"
+
+
+@pytest.mark.parametrize(
+    "lines", [(cookie("good"),), (*NAVIGATION, bearer("good")), ("Accept: application/json", cookie("good"))], ids=str
+)
+def test_scripts_and_programs_get_the_challenge(vault: Door, lines: tuple[str, ...]) -> None:
+    assert vault.code("/young/x", *lines) == "login_too_old"
+    assert vault.code("/strong/x", *lines) == "mfa_required"
+
+
+def test_behind_the_login_that_was_asked_for_the_page_opens(vault: Door) -> None:
+    who = identity("alice", "user")
+    vault.tokens.known[b"new"] = verified(who._replace(auth_time=int(1e9) - 299, claims={"amr": ["pwd", "otp", "mfa"]}))
+    for target in ("/young/x", "/strong/x"):
+        assert isinstance(vault.admit(target, *NAVIGATION, cookie("new")), Permit)
+
+
+def test_a_role_that_is_missing_leads_nowhere(vault: Door) -> None:
+    assert vault.code("/admin/x", *NAVIGATION, cookie("good")) == "role_missing"

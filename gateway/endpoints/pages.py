@@ -19,7 +19,7 @@ from gateway.endpoints.services import Services
 from gateway.endpoints.signing_in import CodeNeeded, SignedIn, SigningIn
 from gateway.endpoints.visitors import Nobody, by_access, check_form, session_in, visitor
 from gateway.errors import Refused, refuse
-from gateway.navigation import RETURN, safe_return
+from gateway.navigation import RETURN, Ask, safe_return
 from gateway.tokens import csrf
 
 _AGAIN = frozenset(("invalid_credentials", "rate_limited", "bad_request"))
@@ -38,7 +38,7 @@ class LoginPages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /auth/login."""
         carried = cookies.read(request, self._services.cookies)
-        return self._form(request, carried)
+        return await self._form(request, carried)
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """POST /auth/login?return_to=…."""
@@ -48,7 +48,7 @@ class LoginPages:
             asked = credentials({**fields, "mode": "cookie"})
             outcome = await self._signing_in.by_password(asked, place_of(request, self._services))
         except Refused as error:
-            return self._again(request, carried, error, username)
+            return await self._again(request, carried, error, username)
         if isinstance(outcome, CodeNeeded):
             response = self._code(request, fields, outcome.token)
             cookies.set_login(response, outcome.cookie, outcome.expires_in)
@@ -63,7 +63,7 @@ class LoginPages:
             signed_in = await self._signing_in.by_code(token, code_in(fields), place_of(request, self._services))
         except Refused as error:
             if error.refusal.code.name == "invalid_grant":
-                return self._again(request, carried, error, "")
+                return await self._again(request, carried, error, "")
             if error.refusal.code.name not in _AGAIN:
                 raise
             wrong = error.refusal.code.name == "invalid_credentials"
@@ -112,7 +112,7 @@ class LoginPages:
         """Return what the token of a login page may be bound to: nothing yet, or the session there is already."""
         return "", session_in(carried, self._services)
 
-    def _form(
+    async def _form(
         self, request: web.Request, carried: Carried, *, status: int = 200, problem: str = "", username: str = ""
     ) -> web.Response:
         services = self._services
@@ -121,6 +121,8 @@ class LoginPages:
         token = csrf.kept(services.secrets, session, carried.csrf)
         # A link from another site brings no SameSite=Strict cookies; the same page asked for from here does.
         elsewhere = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        ask = Ask.read(request.query)
+        needs_factor = ask is Ask.SECOND_FACTOR
         response = self._renderer.page(
             "login",
             status,
@@ -128,6 +130,8 @@ class LoginPages:
             username=username,
             csrf=token,
             return_to=self._way_back(request),
+            asked=ask.value,
+            factor=await services.second_factor.state(identity.subject) if identity and needs_factor else None,
             known_as=identity.subject if identity is not None else ("" if session else None),
             may_be_known=elsewhere and bool(request.query.get(RETURN)),
         )
@@ -135,7 +139,7 @@ class LoginPages:
             with_cookies(response, (cookies.csrf_line(token),))
         return response
 
-    def _again(self, request: web.Request, carried: Carried, error: Refused, username: str) -> web.Response:
+    async def _again(self, request: web.Request, carried: Carried, error: Refused, username: str) -> web.Response:
         refusal = error.refusal
         if refusal.code.name not in _AGAIN and refusal.code.name != "invalid_grant":
             raise error
@@ -143,7 +147,7 @@ class LoginPages:
         facts.code, facts.reason = refusal.code.name, refusal.reason
         wrong = refusal.code.name == "invalid_credentials"
         problem = "User name or password is wrong." if wrong else sentence(refusal)
-        response = self._form(request, carried, status=refusal.status, problem=problem, username=username)
+        response = await self._form(request, carried, status=refusal.status, problem=problem, username=username)
         if refusal.retry_after is not None:
             response.headers["Retry-After"] = str(refusal.retry_after)
         return response
@@ -161,6 +165,7 @@ class LoginPages:
             csrf=fields["csrf_token"],
             mfa_token=token,
             return_to=self._way_back(request),
+            asked=Ask.read(request.query).value,
         )
 
     async def _in(self, request: web.Request, signed_in: SignedIn) -> web.Response:

@@ -14,6 +14,7 @@ from gateway.endpoints.answers import STORE_RETRY
 from gateway.endpoints.facts import FACTS
 from gateway.endpoints.look import Look, version
 from gateway.errors import Refusal, Refused, StoreUnavailable, refuse
+from gateway.navigation import Ask
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
@@ -82,7 +83,9 @@ class Renderer:
             refusal.status,
             heading=_WORDS.get(refusal.code.name, _OTHER)[0],
             problem=sentence(refusal),
-            way_on=f"{self.base}/login?return_to={self.base}/account" if again else f"{self.base}/account",
+            way_on=f"{self.base}/login?return_to={self.base}/account&{Ask.RECENT.value}"
+            if again
+            else f"{self.base}/account",
             way_on_text="Sign in" if again else "Go on",
             request_id=facts.request_id,
         )

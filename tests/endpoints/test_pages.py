@@ -293,7 +293,55 @@ async def test_a_change_of_the_second_factor_needs_a_login_that_is_minutes_old(v
     visit.house.clock.now += 4
     await visit.send(form)
     assert (visit.status, "Sign in again" in visit.text) == (401, True)
-    assert Parsed(visit.text).links == ["/auth/login?return_to=/auth/account"]
+    assert Parsed(visit.text).links == ["/auth/login?return_to=/auth/account&prompt=login"]
+
+
+# --- a login that is not enough for what somebody wants to open ---
+
+
+async def test_who_has_to_sign_in_again_is_told_so_and_cannot_go_round_it(visit: Visit) -> None:
+    await visit.log_in()
+    await visit.open("/auth/login?return_to=/vault&prompt=login")
+    assert "Please sign in again" in visit.text
+    assert [form.action for form in Parsed(visit.text).forms] == ["/auth/login?return_to=/vault&prompt=login"]
+    await visit.send(visit.form("/auth/login"), username="alice", password="wrong")
+    assert (visit.status, "Please sign in again" in visit.text) == (401, True)
+    visit.house.clock.now += 1000
+    await visit.send(visit.form("/auth/login"), username="alice", password="wonderland")
+    assert (visit.status, visit.location) == (303, "/vault")
+
+
+async def test_who_has_to_use_a_second_factor_is_asked_for_it_and_comes_back(visit: Visit) -> None:
+    totp = await enrolled(visit)
+    await visit.open("/auth/login?return_to=/vault&acr_values=mfa")
+    assert "takes a sign-in with a second factor.</p>" in visit.text
+    await visit.send(visit.form("/auth/login"), username="alice", password="wonderland")
+    assert visit.form("/auth/login/mfa").action == "/auth/login/mfa?return_to=/vault&acr_values=mfa"
+    await visit.send(visit.form("/auth/login/mfa"), code=totp.at(int(visit.house.clock.wall())))
+    assert (visit.status, visit.location) == (303, "/vault")
+
+
+async def test_who_has_no_second_factor_is_told_how_to_get_one(visit: Visit) -> None:
+    await visit.log_in("/vault")
+    await visit.open("/auth/login?return_to=/vault&acr_values=mfa")
+    assert (visit.status, "has none" in visit.text, "Set one up" in visit.text) == (200, True, True)
+    assert "/auth/account" in Parsed(visit.text).links
+    assert [form.action for form in Parsed(visit.text).forms] == ["/auth/login?return_to=/vault&acr_values=mfa"]
+
+
+async def test_where_no_second_factor_can_be_kept_nobody_is_sent_to_set_one_up(visit: Visit) -> None:
+    await visit.log_in("/vault")
+    visit.house.services.second_factor._store = None  # as with a users file that nobody may write
+    await visit.open("/auth/login?return_to=/vault&acr_values=mfa")
+    assert ("Ask whoever runs" in visit.text, "Set one up" in visit.text) == (True, False)
+
+
+@pytest.mark.parametrize("query", ["prompt=none", "acr_values=gold", 'prompt="><script>', "ask=mfa"])
+async def test_what_else_a_link_asks_for_is_not_repeated(visit: Visit, query: str) -> None:
+    await visit.log_in()
+    await visit.open(f"/auth/login?return_to=/vault&{query}")
+    assert visit.form("/auth/continue").action == "/auth/continue?return_to=/vault"
+    assert (query in visit.text, "<script" in visit.text) == (False, False)
 
 
 # --- the account ---
