@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 
 import pytest
 from aiohttp import FormData, web
@@ -456,6 +457,25 @@ async def test_a_full_hash_queue_is_503_with_retry_after(house: House) -> None:
     response = await house.client.post("/auth/login", json=ALICE)
     assert (response.status, response.headers["Retry-After"]) == (503, "1")
     assert (await response.json())["code"] == "overloaded"
+
+
+@pytest.mark.item(117)
+async def test_while_twenty_people_wait_for_their_hashes_everybody_else_is_answered(house: House) -> None:
+    held = threading.Event()
+    hashing = asyncio.ensure_future(house.users._pool.run(held.wait))  # its one thread
+    wrong = ({"username": f"user{number}", "password": "x"} for number in range(20))
+    twenty = [asyncio.ensure_future(house.client.post("/auth/login", json=body)) for body in wrong]
+    try:
+        async with asyncio.timeout(30):
+            while house.sessions.asked < 20:
+                await asyncio.sleep(0.001)
+            for path in ("/auth/csrf", "/.well-known/jwks.json"):
+                assert (await house.client.get(path)).status == 200
+        assert not any(login.done() for login in twenty)
+    finally:
+        held.set()
+    assert await hashing
+    assert {(await login).status for login in twenty} == {401}
 
 
 @pytest.mark.item(171)

@@ -99,8 +99,9 @@ def post(target: str, headers: dict[str, str], body: bytes = b"hello") -> bytes:
 # --- preflights ---
 
 
+@pytest.mark.item(70)
 @pytest.mark.parametrize("target", ["/shared/x", "/admin/x", "/public/x", "/shared/x?q=" + "y" * 400])
-async def test_70_a_preflight_needs_no_token_and_reaches_no_service(house: House, target: str) -> None:
+async def test_a_preflight_needs_no_token_and_reaches_no_service(house: House, target: str) -> None:
     answer = await house.ask(options(target, PREFLIGHT))
     assert (answer.status, answer.body) == (204, b"")
     assert said(answer) == {
@@ -161,8 +162,9 @@ async def test_a_preflight_of_a_route_that_shares_nothing_is_an_ordinary_request
     assert (answer.code, said(answer)) == ("token_missing", {})
 
 
+@pytest.mark.item(70)
 @pytest.mark.parametrize("missing", ["Origin", "Access-Control-Request-Method"])
-async def test_70_an_options_that_is_no_preflight_is_an_ordinary_request(house: House, missing: str) -> None:
+async def test_an_options_that_is_no_preflight_is_an_ordinary_request(house: House, missing: str) -> None:
     half = {name: value for name, value in PREFLIGHT.items() if name != missing}
     assert (await house.refusal(options("/shared/x", half))).code == "token_missing"
     assert (await house.ask(options("/shared/x", {**half, **GOOD}))).status == 200

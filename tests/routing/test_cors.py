@@ -32,7 +32,7 @@ def test_a_preflight_may_ask_with_its_method_and_no_other() -> None:
     """)
 
 
-@pytest.mark.item("145")
+@pytest.mark.item(145)
 @pytest.mark.parametrize(
     "origin",
     [
@@ -51,7 +51,7 @@ def test_a_preflight_may_ask_with_its_method_and_no_other() -> None:
         None,
     ],
 )
-def test_145_nobody_else_is_ever_named(origin: bytes | None) -> None:
+def test_nobody_else_is_ever_named(origin: bytes | None) -> None:
     sharing = Sharing(NAMED)
     assert sharing.lines(origin) == b"Vary: Origin\r\n"
     assert not sharing.allows(origin or b"")
