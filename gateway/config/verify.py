@@ -1,5 +1,6 @@
 """Who checks passwords: a file, a database, or a service of somebody's own."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -60,14 +61,15 @@ class DatabaseConfig(Model):
 def _url(value: str) -> str:
     try:
         url = urlsplit(value)
-        host = normal_host(url.netloc.encode("ascii", "replace"))
-        sound = host is not None and url.scheme in ("https", "http") and url.port != 0
+        netloc, is_sound = url.netloc, url.scheme in ("https", "http") and url.port != 0
     except ValueError:
-        sound = False
-    if "@" in urlsplit(value).netloc:
+        netloc, is_sound = "", False
+    if "@" in netloc:
         raise Wrong("a URL is no place for a password", "write it to a file, and name that as token_file")
-    if not sound or not value.isascii() or " " in value or "#" in value:
+    if not is_sound or normal_host(netloc.encode("ascii", "replace")) is None or not re.fullmatch(r"[!-~]+", value):
         raise Wrong(f'"{value}" is not the URL of a service', "write it like https://users.example.com/verify")
+    if "#" in value:
+        raise Wrong("what follows the # of a URL is never sent", "remove it")
     return value
 
 

@@ -111,6 +111,8 @@ def test_what_breaks_between_check_and_use_is_refused_too(folder: Path) -> None:
         ("{callout: 'https://gw:hunter2@users/x'}", "a URL is no place for a password"),
         ("{callout: 'https://users/x y'}", "is not the URL of a service"),
         ("{callout: 'https://users:99999/'}", "is not the URL of a service"),
+        ("{callout: 'https://[::1/'}", "is not the URL of a service"),
+        ("{callout: 'https://users/x#y'}", "never sent"),
         ("{callout: 'http://users/x'}", "url: passwords and people's records would cross the network in clear"),
         ("{callout: {url: 'https://u/x', lookup_url: 'http://u/y'}}", "lookup_url: passwords and people's"),
         ("{callout: {url: 'https://u/x', token: short}}", "16"),

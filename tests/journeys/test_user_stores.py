@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import pytest
 
 from tests.journeys.house import Gateway, Program, free_port, outside, running, until
 from tests.journeys.pair import Redis
-from tests.journeys.people import users
+from tests.journeys.people import command, users
 from tests.users.postgres import running as running_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -186,28 +185,15 @@ def test_a_service_without_lookup_is_not_needed_at_a_refresh_and_a_record_that_i
             assert login(gateway).status_code == 200
             renewed = refresh(gateway, token)
             assert renewed.status_code == 200, "the session has outlived it"
-            assert "2 live sessions ended" in operator(tmp_path, "revoke", "user", "7f1c2a")
+            command(tmp_path, "revoke", "user", "7f1c2a", says="2 live sessions ended")
             ended = refresh(gateway, renewed.json()["refresh_token"])
             assert (ended.status_code, ended.json()["error"]) == (401, "invalid_grant")
             redis.ask(*forget)
-            assert "name it, or an empty one" in operator(tmp_path, "revoke", "user", "7f1c2a", status=1)
-            operator(tmp_path, "revoke", "user", "7f1c2a", "--tenant", "")
+            command(tmp_path, "revoke", "user", "7f1c2a", status=1, says="name it, or an empty one")
+            command(tmp_path, "revoke", "user", "7f1c2a", "--tenant", "")
     finally:
         people.stop()
         redis.stop()
-
-
-def operator(folder: Path, *words: str, status: int = 0) -> str:
-    """Run a command on the configuration in *folder*; return what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "-c", str(folder / "gateway.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**outside(), "GATEWAY_DATA_DIR": str(folder / "data")},
-    )
-    assert done.returncode == status, done.stderr
-    return done.stdout + done.stderr
 
 
 def test_what_the_service_says_of_somebody_counts_at_their_next_refresh(tmp_path: Path) -> None:
@@ -276,4 +262,4 @@ def test_a_file_is_taken_up_by_itself_and_a_broken_one_keeps_the_last_good_one(v
         ended = refresh(gateway, token)
         assert (ended.status_code, ended.json()["error"]) == (401, "invalid_grant")
     file.unlink()
-    assert "there is no such file" in operator(tmp_path, "run", status=1)
+    command(tmp_path, "run", status=1, says="there is no such file")
