@@ -227,6 +227,8 @@ class Refusal(NamedTuple):
     """How the rule of a route came to this; None for what no rule decided."""
     decision: str = ""
     """Sent as `X-Gateway-Decision`, to callers who may see it."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Further header fields, sent as they are."""
 
     @property
     def status(self) -> int:
@@ -329,4 +331,5 @@ def extra_headers(refusal: Refusal, realm: str = "gateway") -> list[tuple[str, s
         headers.append(("Allow", refusal.allow))
     if refusal.retry_after is not None:
         headers.append(("Retry-After", str(refusal.retry_after)))
+    headers += refusal.fields
     return headers

@@ -145,6 +145,11 @@ class Failures(Protocol):
 class Counted(Protocol):
     """A request that limits let pass, to be told when it is over."""
 
+    @property
+    def lines(self) -> bytes:
+        """Header lines for the answer, each ended by CRLF."""
+        ...
+
     def release(self) -> None: ...
 
 
@@ -323,14 +328,20 @@ class Gate:
                 return self._without(head, route, credentials, refusal, waited)
             elif route.options.silent_refresh and not waited and (renewing := self._renewing(head, route)) is not None:
                 return renewing
-        told: Refusal | Counted | None = None
-        if admit is not None and not counted and isinstance(told := admit(head, verified), Refusal):
-            subject = "" if verified is None else verified.identity.subject
-            return told._replace(route=route.name, subject=subject)
+        entered: Counted | None = None
+        if admit is not None and not counted:
+            told = admit(head, verified)
+            if told is not None:
+                if isinstance(told, Refusal):
+                    subject = "" if verified is None else verified.identity.subject
+                    return told._replace(route=route.name, subject=subject)
+                entered = told
         if rule.shadow is not None and not counted and verified is not None:
             self._try_candidate(rule.shadow, head, way, verified.identity)
         lines = b"" if sharing is None and not waited else self._lines(head, sharing)
-        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, told))
+        if entered is not None:
+            lines += entered.lines
+        return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, entered))
 
     def _try_candidate(self, candidate: Rule, head: RequestHead, way: Way, who: Identity) -> None:
         """Tell what *candidate* would say to a request that passes; once, however often the verdict was asked for."""

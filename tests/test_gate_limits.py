@@ -17,6 +17,7 @@ class Limits:
     def __init__(self, *, holds: bool = False) -> None:
         self.asked: list[str] = []
         self._holds = holds
+        self.lines = b""
         self.refusal: Refusal | None = None
         self.later: Refusal | None = None
 
@@ -114,3 +115,9 @@ def test_who_is_asked_about_again_is_not_counted_again() -> None:
     assert isinstance(again, Permit)
     assert again.counted is None
     assert limits.asked == ["before", "alice"]
+
+
+def test_what_is_left_rides_on_the_answer() -> None:
+    limits = Limits(holds=True)
+    limits.lines = b"RateLimit: x\r\n"
+    assert door(limits).permit("/limited/x", bearer("good")).lines == b"RateLimit: x\r\n"

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainSerialize
 from gateway.config.faults import Wrong, meant
 from gateway.config.model import Model, distinct, short_form
 from gateway.config.names import passed_header
-from gateway.config.values import ClaimPath, Count, CountOrNone, Text, kind_of, schema_of, text
+from gateway.config.values import ClaimPath, Count, CountOrNone, Flag, Text, kind_of, schema_of, text
 from gateway.limits.limit import Allowance, By, Kind, Limit, Rate
 from gateway.paths import steps
 
@@ -119,6 +119,8 @@ class LimitConfig(Model):
     """How many at once after a pause; absent: as many as the rate says."""
     max_inflight: CountOrNone = None
     """How many under way at once, in this gateway."""
+    headers: Flag = False
+    """Tell what is left with every answer (RateLimit), not with the refusal alone."""
     plans: PlansConfig | None = None
     """Other numbers by the value of a claim: {claim: plan, free: 60/m, pro: {rate: 600/m, burst: 100}}."""
 
@@ -148,6 +150,7 @@ def _limit(name: str, written: LimitConfig) -> Limit:
         allowed=_allowance([written]),
         plan=() if written.plans is None else steps(written.plans.claim),
         plans={plan: _allowance([one, written]) for plan, one in plans.items()},
+        headers=written.headers,
     )
 
 

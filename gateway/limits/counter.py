@@ -8,10 +8,8 @@ request without what it would be counted by counts as its address, so that nobod
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from math import ceil
 from typing import Protocol, final
 
-from gateway.errors import Refusal, refuse
 from gateway.head import RequestHead
 from gateway.limits.buckets import Buckets
 from gateway.limits.failures import network
@@ -50,14 +48,16 @@ Stated = Callable[[Owner, Path], object]
 class Share:
     """What one request counts against."""
 
-    __slots__ = ("buckets", "counter", "key", "most")
+    __slots__ = ("allowed", "buckets", "counter", "key", "most")
 
-    def __init__(self, counter: "Counter", key: Key, buckets: Buckets | None, most: int | None) -> None:
-        """*buckets* are None where the rate is unlimited; *most* requests may be under way."""
+    def __init__(self, counter: "Counter", key: Key, buckets: Buckets | None, allowed: Allowance) -> None:
+        """*buckets* are None where the rate is unlimited."""
         self.counter = counter
         self.key = key
         self.buckets = buckets
-        self.most = most
+        self.allowed = allowed
+        self.most = allowed.inflight
+        """How many may be under way."""
 
     @property
     def is_full(self) -> bool:
@@ -83,8 +83,8 @@ class Counter:
         self._path = steps(limit.by.name) if limit.by.kind is Kind.CLAIM else ()
         self.buckets = make(limit.allowed, "")
         """Those of whoever has no plan."""
-        self._plans: Mapping[str, tuple[Buckets | None, int | None]] = {
-            plan: (make(allowed, plan), allowed.inflight) for plan, allowed in limit.plans.items()
+        self._plans: Mapping[str, tuple[Buckets | None, Allowance]] = {
+            plan: (make(allowed, plan), allowed) for plan, allowed in limit.plans.items()
         }
 
     def all_buckets(self) -> Iterator[Buckets]:
@@ -106,7 +106,7 @@ class Counter:
             key = network_of(head.peer.address)
             if kind is not Kind.ADDRESS:
                 key = b"\0" + key if isinstance(key, bytes) else "\0" + key
-        return Share(self, key, self.buckets, self.limit.allowed.inflight)
+        return Share(self, key, self.buckets, self.limit.allowed)
 
     def _of_token(self, token: Token) -> Share:
         """As `share`; what is in a token never changes, so it is read once."""
@@ -120,20 +120,10 @@ class Counter:
         value = text_of(self._stated(owner, self._path))
         own = f"{owner.issuer}\n{'' if value is None else 'c'}\n{owner.subject if value is None else value}"
         plan = text_of(self._stated(owner, self.limit.plan)) if self.limit.plan else None
-        usual = self.buckets, self.limit.allowed.inflight
-        buckets, most = usual if plan is None else self._plans.get(plan, usual)
-        made = known[self.name] = Share(self, short(own), buckets, most)
+        usual = self.buckets, self.limit.allowed
+        buckets, allowed = usual if plan is None else self._plans.get(plan, usual)
+        made = known[self.name] = Share(self, short(own), buckets, allowed)
         return made
-
-
-def refused(name: str, wait: float) -> Refusal:
-    """Return the refusal of a request that has to wait so many seconds for the limit *name*."""
-    return refuse("rate_limited", name, retry_after=max(1, ceil(wait)))
-
-
-def crowded(name: str) -> Refusal:
-    """Return the refusal of a request when too many that count by the limit *name* are under way."""
-    return refuse("rate_limited", f"{name} in flight", retry_after=1)
 
 
 def text_of(value: object) -> str | None:

@@ -9,10 +9,12 @@ Nearly every route has one limit by address or by claim, or one of each, so thes
 """
 
 from collections.abc import Callable, Sequence
+from math import ceil
 
-from gateway.errors import Refusal
+from gateway.errors import Refusal, refuse
 from gateway.head import RequestHead
-from gateway.limits.counter import Counter, Share, Token, crowded, network_of, refused
+from gateway.limits import fields
+from gateway.limits.counter import Counter, Share, Token, network_of
 from gateway.limits.limit import Kind
 
 _ORDER = (Kind.CLAIM, Kind.HEADER, Kind.ROUTE)
@@ -21,13 +23,16 @@ _ORDER = (Kind.CLAIM, Kind.HEADER, Kind.ROUTE)
 class Counted:
     """A request that passed, and what it has to give back."""
 
-    __slots__ = ("_shares",)
+    __slots__ = ("_shares", "lines")
 
-    def __init__(self, shares: Sequence[Share]) -> None:
+    def __init__(self, shares: Sequence[Share], shown: Sequence[Share], now: float) -> None:
+        """It is one more under way of *shares*, and its answer tells of those *shown*."""
         self._shares = shares
         for share in shares:
             inflight = share.counter.inflight
             inflight[share.key] = inflight.get(share.key, 0) + 1
+        self.lines = fields.lines(shown, now) if shown else b""
+        """Header lines for the answer, each ended by CRLF."""
 
     def release(self) -> None:
         """It is under way no longer; saying so twice does no harm."""
@@ -44,7 +49,7 @@ class Counted:
 class RouteLimits:
     """What requests of one route count against; for one thread."""
 
-    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route", "admit", "before")
+    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route", "_shown", "admit", "before")
 
     before: Callable[[RequestHead], Refusal | None] | None
     """Returns why a request is not to be looked at any further; to be asked once for each. None where nobody is."""
@@ -61,8 +66,9 @@ class RouteLimits:
         )
         self._looked_at = tuple(one for one in self._later if one.kind is not Kind.CLAIM)
         self._holding = tuple(one for one in counters if one.limit.holds)
-        early, late = bool(self._by_address or self._looked_at), bool(self._later or self._holding)
-        is_plain = not self._holding
+        self._shown = tuple(one for one in counters if one.limit.headers)
+        early, late = bool(self._by_address or self._looked_at), bool(self._later or self._holding or self._shown)
+        is_plain = not self._holding and not self._shown
         one_address = is_plain and len(self._by_address) == 1 and not self._looked_at
         one_claim = is_plain and len(self._later) == 1 and not self._looked_at
         self.before = (self._one_address if one_address else self._before) if early else None
@@ -73,8 +79,9 @@ class RouteLimits:
         buckets = counter.buckets
         assert buckets is not None
         address = head[4][0]
-        wait = buckets.take(network_of(address) if ":" in address else address, self._monotonic())
-        return refused(counter.name, wait) if wait else None
+        now = self._monotonic()
+        wait = buckets.take(network_of(address) if ":" in address else address, now)
+        return refused(counter.share(head, None, self._route), wait, now) if wait else None
 
     def _one_claim(self, head: RequestHead, token: Token | None) -> Refusal | None:
         counter = self._later[0]
@@ -82,9 +89,9 @@ class RouteLimits:
         share = None if known is None else known.get(counter.name)
         if share is None or share.counter is not counter:
             share = counter.share(head, token, self._route)
-        buckets = share.buckets
-        wait = 0.0 if buckets is None else buckets.take(share.key, self._monotonic())
-        return refused(counter.name, wait) if wait else None
+        buckets, now = share.buckets, self._monotonic()
+        wait = 0.0 if buckets is None else buckets.take(share.key, now)
+        return refused(share, wait, now) if wait else None
 
     def _before(self, head: RequestHead) -> Refusal | None:
         now = self._monotonic()
@@ -94,9 +101,9 @@ class RouteLimits:
         for counter in self._by_address:
             share = counter.share(head, None, self._route)
             if share.is_full:
-                return crowded(counter.name)
+                return crowded(share, now)
             if share.buckets is not None and (wait := share.buckets.take(share.key, now)):
-                return refused(counter.name, wait)
+                return refused(share, wait, now)
         return None
 
     def _admit(self, head: RequestHead, token: Token | None) -> Refusal | Counted | None:
@@ -111,18 +118,31 @@ class RouteLimits:
                 share = counter.share(head, token, self._route)
                 # While something was waited for, others may have come.
                 if share.is_full:
-                    return crowded(counter.name)
+                    return crowded(share, now)
                 held.append(share)
         for share in shares:
             if share.buckets is not None:
                 share.buckets.take(share.key, now)
-        return Counted(held) if held else None
+        shown = [counter.share(head, token, self._route) for counter in self._shown]
+        return Counted(held, shown, now) if held or shown else None
 
 
 def _over(share: Share, now: float) -> Refusal | None:
     """Return the refusal of one more request of *share*; takes nothing."""
     if share.is_full:
-        return crowded(share.counter.name)
+        return crowded(share, now)
     if share.buckets is not None and (wait := share.buckets.wait(share.key, now)):
-        return refused(share.counter.name, wait)
+        return refused(share, wait, now)
     return None
+
+
+def refused(share: Share, wait: float, now: float) -> Refusal:
+    """Return the refusal of a request that has to wait so many seconds."""
+    refusal = refuse("rate_limited", share.counter.name, retry_after=max(1, ceil(wait)))
+    return refusal._replace(fields=fields.told([share], now))
+
+
+def crowded(share: Share, now: float) -> Refusal:
+    """Return the refusal of a request while too many are under way."""
+    refusal = refuse("rate_limited", f"{share.counter.name} in flight", retry_after=1)
+    return refusal._replace(fields=fields.told([share], now))

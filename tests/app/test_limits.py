@@ -14,7 +14,7 @@ roles: {user: {}, admin: {includes: [user]}}
 upstreams: {one: ONE, two: TWO}
 limits:
   ip: {by: address, rate: IP}
-  user: {by: claim.sub, rate: 3/h}
+  user: {by: claim.sub, rate: 3/h, headers: true}
   slow: {by: claim.sub, max_inflight: SLOW}
 routes:
   - {path: /open/**, to: one, auth: public, limit: ip}
@@ -44,6 +44,8 @@ async def test_one_request_too_many_is_told_when_to_come_back(at: Home) -> None:
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert 0 < int(refused.headers["Retry-After"]) <= 1800
     assert refused.json()["code"] == "rate_limited"
+    assert refused.headers["RateLimit-Policy"] == '"ip";q=2;w=3600'
+    assert refused.headers["RateLimit"] == f'"ip";r=0;t={refused.headers["Retry-After"]}'
     assert await at.status("/free/x") == 401
     assert at.metric('gateway_refusals_total{code="rate_limited",reason="ip",route="/open/**"}') == 2
 
@@ -53,6 +55,16 @@ async def test_a_user_has_one_limit_over_all_logins_and_another_user_another(at:
     assert [await at.status("/any/x", who) for who in (ana, again, ana, again)] == [200, 200, 200, 429]
     assert await at.status("/any/x", bob) == 200
     assert await at.status("/free/x", ana) == 200
+
+
+async def test_answers_say_what_is_left_where_the_limit_says_so(at: Home) -> None:
+    ana = await at.login()
+    answers = [await at.client.get("/any/x", headers=ana) for _ in range(4)]
+    assert [answer.headers["RateLimit"].partition(";t=")[0] for answer in answers] == [
+        f'"user";r={left}' for left in (2, 1, 0, 0)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert "RateLimit" not in (await at.client.get("/open/x")).headers
 
 
 async def test_a_reload_that_leaves_a_limit_as_it_is_gives_nobody_a_new_one(at: Home) -> None:

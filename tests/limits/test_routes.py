@@ -73,11 +73,17 @@ def request(address: str = "192.0.2.1", fields: Mapping[str, str] | None = None)
 
 
 def limit(
-    name: str, by: By, burst: int = 2, *, inflight: int | None = None, plans: Mapping[str, Allowance] | None = None
+    name: str,
+    by: By,
+    burst: int = 2,
+    *,
+    inflight: int | None = None,
+    plans: Mapping[str, Allowance] | None = None,
+    headers: bool = False,
 ) -> Limit:
     """A limit of so many at once and one a second, or of so many under way."""
     allowed = Allowance(None, 1, inflight) if inflight is not None else Allowance(Rate(1, 1), burst)
-    return Limit(name, by, allowed, ("plan",) if plans else (), plans or {})
+    return Limit(name, by, allowed, ("plan",) if plans else (), plans or {}, headers)
 
 
 # --- whose ---
@@ -268,3 +274,54 @@ def test_a_plan_without_a_bound_holds_nobody() -> None:
     vip = Token("ana", {"plan": "vip"})
     assert desk.passed(9, vip) == 9
     assert (desk.counters[0].inflight, desk.under_way) == ({}, [])
+
+
+# --- what clients are told ---
+
+
+def fields_of(refusal: Refusal | None) -> dict[str, str]:
+    assert refusal is not None
+    return dict(refusal.fields)
+
+
+def test_a_refusal_says_what_the_policy_is_and_when_there_is_one_again() -> None:
+    desk = Desk(Limit("ip", ADDRESS, Allowance(Rate(6, 60), 2)))
+    desk.passed(2)
+    desk.now += 2.5
+    told = fields_of(desk.before(request()))
+    assert told == {"RateLimit-Policy": '"ip";q=6;w=60', "RateLimit": '"ip";r=0;t=8'}
+
+
+def test_a_refusal_for_what_is_under_way_says_how_many_may_be() -> None:
+    desk = Desk(limit("ip", ADDRESS, inflight=1))
+    desk.ask()
+    told = fields_of(desk.before(request()))
+    assert told == {"RateLimit-Policy": '"ip";q=1;qu="concurrent-requests"', "RateLimit": '"ip";r=0'}
+
+
+def test_answers_say_what_is_left_where_that_is_wanted_by_the_plan_of_whoever_asks() -> None:
+    desk = Desk(
+        limit("ip", ADDRESS, burst=9),
+        limit("user", USER, burst=5, headers=True, plans={"pro": Allowance(Rate(60, 60), 30, inflight=4)}),
+    )
+    desk.ask(Token("bob", {"plan": "pro"}))
+    desk.now += 0.5
+    desk.ask(Token("bob", {"plan": "pro"}))
+    assert desk.under_way[-1].lines == (
+        b'RateLimit-Policy: "user";q=60;w=60, "user";q=4;qu="concurrent-requests"\r\n'
+        b'RateLimit: "user";r=28;t=2, "user";r=2\r\n'
+    )
+    desk.ask(Token("ana"))
+    assert desk.under_way[-1].lines == b'RateLimit-Policy: "user";q=1;w=1\r\nRateLimit: "user";r=4;t=1\r\n'
+
+
+def test_whoever_has_no_limit_is_told_of_none() -> None:
+    desk = Desk(limit("user", USER, headers=True, plans={"vip": Allowance()}))
+    desk.ask(Token("ana", {"plan": "vip"}))
+    assert desk.under_way[-1].lines == b""
+
+
+def test_what_is_left_by_address_is_told_too() -> None:
+    desk = Desk(limit("ip", ADDRESS, headers=True))
+    desk.ask()
+    assert desk.under_way[-1].lines.endswith(b'RateLimit: "ip";r=1;t=1\r\n')
