@@ -21,7 +21,7 @@ class Buckets:
     If the clock is set back, nobody waits longer for it than an empty bucket takes to fill.
     """
 
-    __slots__ = ("_entries", "_full_at", "_interval", "_slack", "_span")
+    __slots__ = ("_entries", "_full_at", "_interval", "_slack", "_span", "taken")
 
     def __init__(self, rate: float, burst: int, *, entries: int = 50_000, debt: float = 0.0) -> None:
         """Refill *rate* tokens a second up to *burst*; 50,000 entries take about 10 MiB.
@@ -41,6 +41,8 @@ class Buckets:
         self._span = burst / rate + debt
         self._entries = entries
         self._full_at: OrderedDict[str | bytes, float] = OrderedDict()
+        self.taken: dict[str | bytes, int] | None = None
+        """How many tokens were taken since somebody looked; None where nobody does."""
 
     @property
     def used(self) -> Collection[str | bytes]:
@@ -57,18 +59,21 @@ class Buckets:
         if full_at is None:
             table[key] = now + self._interval
             self._forget(now)
-            return 0.0
-        if full_at < now:
-            full_at = now
         else:
-            wait = full_at - now - self._slack
-            if wait > _ROUNDING:
-                if full_at <= now + self._span:
-                    return wait
-                table[key] = now + self._span
-                return self._span - self._slack
-        table[key] = full_at + self._interval
-        table.move_to_end(key)
+            if full_at < now:
+                full_at = now
+            else:
+                wait = full_at - now - self._slack
+                if wait > _ROUNDING:
+                    if full_at <= now + self._span:
+                        return wait
+                    table[key] = now + self._span
+                    return self._span - self._slack
+            table[key] = full_at + self._interval
+            table.move_to_end(key)
+        taken = self.taken
+        if taken is not None:
+            taken[key] = taken.get(key, 0) + 1
         return 0.0
 
     def wait(self, key: str | bytes, now: float) -> float:

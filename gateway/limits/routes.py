@@ -46,14 +46,18 @@ class Counted:
                 del inflight[share.key]
 
 
+Before = Callable[[RequestHead], Refusal | None]
+Admit = Callable[[RequestHead, Token | None], Refusal | Counted | None]
+
+
 class RouteLimits:
     """What requests of one route count against; for one thread."""
 
     __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route", "_shown", "admit", "before")
 
-    before: Callable[[RequestHead], Refusal | None] | None
+    before: Before | None
     """Returns why a request is not to be looked at any further; to be asked once for each. None where nobody is."""
-    admit: Callable[[RequestHead, Token | None], Refusal | Counted | None] | None
+    admit: Admit | None
     """Returns why a request that may do what it asks has to wait, or what it gives back; to be asked once for each."""
 
     def __init__(self, route: str, counters: Sequence[Counter], monotonic: Callable[[], float]) -> None:
@@ -71,27 +75,12 @@ class RouteLimits:
         is_plain = not self._holding and not self._shown
         one_address = is_plain and len(self._by_address) == 1 and not self._looked_at
         one_claim = is_plain and len(self._later) == 1 and not self._looked_at
-        self.before = (self._one_address if one_address else self._before) if early else None
-        self.admit = (self._one_claim if one_claim else self._admit) if late else None
-
-    def _one_address(self, head: RequestHead) -> Refusal | None:
-        counter = self._by_address[0]
-        buckets = counter.buckets
-        assert buckets is not None
-        address = head[4][0]
-        now = self._monotonic()
-        wait = buckets.take(network_of(address) if ":" in address else address, now)
-        return refused(counter.share(head, None, self._route), wait, now) if wait else None
-
-    def _one_claim(self, head: RequestHead, token: Token | None) -> Refusal | None:
-        counter = self._later[0]
-        known = None if token is None else token.limits
-        share = None if known is None else known.get(counter.name)
-        if share is None or share.counter is not counter:
-            share = counter.share(head, token, self._route)
-        buckets, now = share.buckets, self._monotonic()
-        wait = 0.0 if buckets is None else buckets.take(share.key, now)
-        return refused(share, wait, now) if wait else None
+        self.before = self._before if early else None
+        self.admit = self._admit if late else None
+        if one_address:
+            self.before = _one_address(self._by_address[0], monotonic)
+        if one_claim:
+            self.admit = _one_claim(self._later[0], monotonic)
 
     def _before(self, head: RequestHead) -> Refusal | None:
         now = self._monotonic()
@@ -125,6 +114,38 @@ class RouteLimits:
                 share.buckets.take(share.key, now)
         shown = [counter.share(head, token, self._route) for counter in self._shown]
         return Counted(held, shown, now) if held or shown else None
+
+
+def _one_address(counter: Counter, monotonic: Callable[[], float]) -> Before:
+    """Return `before` for a route with one limit by address and nothing else to look at."""
+    assert counter.buckets is not None
+    take = counter.buckets.take
+
+    def before(head: RequestHead) -> Refusal | None:
+        address, now = head[4][0], monotonic()
+        wait = take(network_of(address) if ":" in address else address, now)
+        return refused(counter.share(head, None, ""), wait, now) if wait else None
+
+    return before
+
+
+def _one_claim(counter: Counter, monotonic: Callable[[], float]) -> Admit:
+    """Return `admit` for a route with one limit that needs a token, and nothing else to count in the end."""
+    name = counter.name
+
+    def admit(head: RequestHead, token: Token | None) -> Refusal | None:
+        known = None if token is None else token.limits
+        share = None if known is None else known.get(name)
+        if share is None or share.counter is not counter:
+            share = counter.share(head, token, "")
+        buckets = share.buckets
+        if buckets is None:
+            return None
+        now = monotonic()
+        wait = buckets.take(share.key, now)
+        return refused(share, wait, now) if wait else None
+
+    return admit
 
 
 def _over(share: Share, now: float) -> Refusal | None:

@@ -37,23 +37,17 @@ REMEMBERED = 1.0
 class SharedBuckets(Buckets):
     """Buckets that remember what was taken of them until it has been told."""
 
-    __slots__ = ("_told", "name", "taken")
+    __slots__ = ("_told", "name")
+
+    taken: dict[Key, int]
 
     def __init__(self, name: str, rate: float, burst: int, *, entries: int = 50_000) -> None:
         """*name* is what other gateways know them by; all that have it refill at the same rate."""
         super().__init__(rate, burst, entries=entries, debt=float("inf"))
         self.name = name
-        self.taken: dict[Key, int] = {}
-        """Tokens that were taken and not told of."""
+        self.taken = {}
         self._told: dict[Key, float] = {}
         """When what the store was told of is over. It holds as much in the store as here, and no more."""
-
-    def take(self, key: Key, now: float) -> float:
-        wait = Buckets.take(self, key, now)
-        if not wait:
-            taken = self.taken
-            taken[key] = taken.get(key, 0) + 1
-        return wait
 
     def collect(self, now: float, most: int) -> "list[Spent]":
         """Return what was taken of at most so many buckets; it counts as told."""

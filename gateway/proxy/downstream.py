@@ -26,7 +26,7 @@ from gateway.gate import Answered, Pending, Permit
 from gateway.head import Fields, Peer, RequestHead
 from gateway.proxy.answers import empty_answer, refusal_answer
 from gateway.proxy.engine import Engine, Snapshot
-from gateway.proxy.exchange import CarryingExchange, CountedExchange, Exchange
+from gateway.proxy.exchange import CarryingExchange, CountedCarryingExchange, CountedExchange, Exchange
 from gateway.proxy.forwarded import forwarded, is_trusted
 from gateway.proxy.framing import BodyFraming, Chunked, Counted, FramingError
 from gateway.proxy.pairs import request_pairs
@@ -400,7 +400,10 @@ class Downstream(asyncio.Protocol):
                         counted.release()
                     self._refuse(head, refuse("body_too_large", "length")._replace(route=plan.name))
                     return
-            made = CountedExchange if counted is not None else CarryingExchange if lines else Exchange
+            if counted is None:
+                made = CarryingExchange if lines else Exchange
+            else:
+                made = CountedCarryingExchange if lines else CountedExchange
             self.exchange = exchange = made(self._engine, self, head, verdict, plan)
             if self.state == BODY and not self._begin_body(exchange, head):
                 return

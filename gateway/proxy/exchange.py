@@ -642,16 +642,19 @@ class CarryingExchange(Exchange):
         return _new(AnswerHead, (status, length, chunked, close, upgrade, carried))
 
 
-class CountedExchange(CarryingExchange):
-    """An exchange that is counted as long as it is under way."""
+class CountedExchange(Exchange):
+    """An exchange that is counted as long as it is under way (`Permit.counted`)."""
 
     __slots__ = ()
-
-    def _carrying(self, head: AnswerHead) -> AnswerHead:
-        return super()._carrying(head) if self.permit.lines else head
 
     def _finish(self, reason: str, *, code: str = "", subject: str = "", cut: bool = False, gone: bool = False) -> None:
         counted = self.permit.counted
         assert counted is not None
         counted.release()
         super()._finish(reason, code=code, subject=subject, cut=cut, gone=gone)
+
+
+class CountedCarryingExchange(CountedExchange, CarryingExchange):
+    """Both."""
+
+    __slots__ = ()
