@@ -73,7 +73,10 @@ class Buckets:
             table.move_to_end(key)
         taken = self.taken
         if taken is not None:
-            taken[key] = taken.get(key, 0) + 1
+            try:
+                taken[key] += 1
+            except KeyError:
+                taken[key] = 1
         return 0.0
 
     def wait(self, key: str | bytes, now: float) -> float:

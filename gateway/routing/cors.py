@@ -11,7 +11,7 @@ from typing import NamedTuple, final
 Fields = Sequence[tuple[str, str]]
 
 ANY = "*"
-EXPOSED = "X-Gateway-Error, X-Request-Id, Retry-After, WWW-Authenticate, Gateway-Refresh"
+EXPOSED = "X-Gateway-Error, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Gateway-Refresh"
 """Fields that a script of another origin may read beside the harmless ones."""
 HEADERS = "Authorization, Content-Type, X-CSRF-Token"
 """Fields that it may send beside the harmless ones."""

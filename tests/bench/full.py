@@ -71,6 +71,7 @@ class Table(NamedTuple):
 
 TABLES = (
     Table("What each feature adds to one request", "tests.bench.exchange_cost", 20.0),
+    Table("What two gateways let through", "tests.bench.limits", 25.0, starts_gateways=True),
     Table("What one token costs", "tests.bench.tokens_cost", 30.0),
     Table("What finding a route costs", "tests.bench.routing_cost", 12.0),
     Table("What a logout takes, and what it leaves", "tests.bench.revocation", 90.0, starts_gateways=True),
