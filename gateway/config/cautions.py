@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 from gateway.config.models import Config
 from gateway.users.file import UserRecord, caution
 
+_MOST_NAMED = 10
+"""Users whose hashes cannot be used; a file that was taken over from another server may be full of them."""
+
 
 def cautions(config: Config, users: Mapping[str, UserRecord]) -> list[str]:
     """Return one sentence with its remedy for everything in *config* and *users* that may not be meant."""
@@ -70,6 +73,7 @@ def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
     demo = [name for name, record in users.items() if record.demo]
     if demo:
         yield f"demo users ({', '.join(demo)}) have passwords that everybody knows; they are for this machine only"
-    for name, record in users.items():
-        if (reason := caution(name, record)) is not None:
-            yield reason
+    reasons = [reason for name, record in users.items() if (reason := caution(name, record)) is not None]
+    yield from reasons[:_MOST_NAMED]
+    if more := len(reasons[_MOST_NAMED:]):
+        yield f"{more} more users have hashes that no password matches"

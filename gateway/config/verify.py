@@ -1,4 +1,4 @@
-"""Who checks passwords: a file, a database, or a service of somebody's own."""
+"""Who checks passwords: a file of one kind or another, a database, or a service of somebody's own."""
 
 import re
 from pathlib import Path

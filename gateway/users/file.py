@@ -55,7 +55,7 @@ def normal_name(name: str) -> str:
 def fault(name: str, record: UserRecord, *, any_hash: bool = False) -> str | None:
     """Return why *record* cannot be used at all, as a sentence with its remedy; None when it can.
 
-    With *any_hash*, for files that others write, a hash of an unknown kind is none: it lets its owner not in.
+    With *any_hash*, for files that other programs write, a hash of an unknown kind is no fault, and matches nothing.
     """
     if not is_text(name) or not normal_name(name) or not is_text(record.sub or name):
         return f"user {name!r}: name and sub have 1 to 255 characters, none of them a control, no spaces around"

@@ -61,6 +61,14 @@ def test_a_weak_hash_is_a_caution_and_not_a_fault(folder: Path, weak: str) -> No
     assert not weak or weak not in said[0]
 
 
+def test_of_many_weak_hashes_the_first_are_named_and_the_others_counted(folder: Path) -> None:
+    (folder / "htpasswd").write_text("".join(f"u{number}:{{SHA}}x\n" for number in range(25)))
+    config = loaded(folder, LOGIN)
+    said = cautions(config, file_users(config))
+    assert len(said) == 11
+    assert said[-1] == "15 more users have hashes that no password matches"
+
+
 @pytest.mark.parametrize(
     ("htpasswd", "groups", "said"),
     [
