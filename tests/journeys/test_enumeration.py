@@ -75,9 +75,9 @@ def tried(line: http.client.HTTPConnection, name: str, address: str) -> Told:
 
 
 def scripts(seen: Sequence[str]) -> list[tuple[str, int]]:
-    """Which scripts ran, and with how many arguments."""
-    calls = [re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', line) for line in seen]
-    return [(call[1], len(call)) for call in calls if call[0].upper() in ("EVALSHA", "EVAL")]
+    """Which scripts ran, and with how many arguments; the feed of revocations runs one of its own now and then."""
+    asked = (re.findall(r'"((?:[^"\\]|\\.)*)"', line) for line in seen if '"gw:{rev}"' not in line)
+    return [(call[1], len(call)) for call in asked if call[0].upper() in ("EVALSHA", "EVAL")]
 
 
 @pytest.mark.item(115, "F13")
