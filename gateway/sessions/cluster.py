@@ -3,7 +3,8 @@
 Every script of ours names keys of one slot (the hash tags of the key table see to that), so a call is one node's
 affair, and one dead node is an outage for its own users alone. A node that says MOVED or ASK has done nothing, so the
 other node is asked in the same call; but never by a reader of the feed, for whom another node means other ids, and who
-has to read all of it again.
+has to read all of it again. While the keys of a script are on both sides of a move, or some are new, neither node does
+anything (TRYAGAIN): then it waits for the move, as long as a call may take.
 
 Source: the Redis Cluster specification, sections "Redirection and resharding" and "Hash tags".
 """
@@ -23,6 +24,8 @@ from gateway.sessions.trouble import SILENT, Elsewhere
 _REDIRECTIONS = 5
 _BETWEEN_TRIES = 0.02
 """Seconds until keys that are under way between two nodes are asked for again."""
+_PATIENCE = 0.8
+"""The part of a call's time for which they are: what is left is for the answer, and for saying why there is none."""
 _DOUBTFUL = SILENT | {"readonly", "masterdown", "clusterdown", "open", "loading"}
 _EVERYWHERE = frozenset({"PING", "INFO", "SCRIPT", "CONFIG", "FLUSHALL", "KEYS"})
 
@@ -51,8 +54,12 @@ def slot_of(command: Command) -> int | None:
 class Cluster:
     """Sends to the node that owns what a call is about."""
 
-    def __init__(self, seeds: Sequence[HostPort], connect: Callable[[HostPort], Server]) -> None:
-        """*seeds*: nodes to begin with; *connect* makes the link to a node, which is kept."""
+    def __init__(self, seeds: Sequence[HostPort], connect: Callable[[HostPort], Server], deadline: float) -> None:
+        """*seeds*: nodes to begin with; *connect* makes the link to a node, which is kept.
+
+        *deadline*: seconds that a call may take.
+        """
+        self._patience = deadline * _PATIENCE
         self._seeds = seeds
         self._connect = connect
         self._nodes: dict[HostPort, Server] = {}
@@ -114,9 +121,12 @@ class Cluster:
     async def _at(self, slot: int, commands: Sequence[Command]) -> list[Reply]:
         if not self._owners:
             await self._learn()
-        node = self._node(self._owners[bisect_right(self._starts, slot) - 1])
+        owner = node = self._node(self._owners[bisect_right(self._starts, slot) - 1])
         is_asking = False
-        for _ in range(_REDIRECTIONS):
+        now = asyncio.get_running_loop().time
+        until = now() + self._patience
+        redirections = 0
+        while redirections < _REDIRECTIONS:
             try:
                 if not is_asking:
                     return await node.send(commands)
@@ -128,13 +138,15 @@ class Cluster:
                     self._owners = []
                 if commands[0][0] == "XREAD":
                     raise
+                redirections += 1
                 node = self._node(error.node)
             except StoreUnavailable as error:
                 if error.kind in _DOUBTFUL:
                     self._owners = []
-                if error.kind != "tryagain":
+                if error.kind != "tryagain" or now() >= until:
                     raise
                 await asyncio.sleep(_BETWEEN_TRIES)
+                node, is_asking, redirections = owner, False, 0  # by now the keys may be together, wherever that is
         raise StoreUnavailable(f"{commands[0][0]!s}: the keys of slot {slot} are between two nodes", "tryagain")
 
     def _node(self, where: HostPort) -> Server:

@@ -203,7 +203,7 @@ def open_link(
         case Topology.SENTINEL:
             route = Sentinels(place.primary, [sentinel(where) for where in place.hosts], connect)
         case Topology.CLUSTER:
-            route = Cluster(place.hosts, connect)
+            route = Cluster(place.hosts, connect, address.timeout)
         case Topology.SINGLE:
             route = connect(place.hosts[0] if place.hosts else None)
     return Link(route, address.timeout + block, replicas=address.replicas, on_trouble=on_trouble)

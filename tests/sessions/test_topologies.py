@@ -167,6 +167,32 @@ class TestInACluster:
         assert isinstance(await person.present(0), Replayed)
         await hasty.close()
 
+    async def test_who_comes_while_a_slot_moves_waits_for_the_move(self, moving: Nodes, store: SessionStore) -> None:
+        patient = connect(moving.url, timeout=20.0)
+        person = Person(patient)
+        await person.login()
+        keys = patient.keys.of(person.tag)
+        slot = slot_of(("HGETALL", keys.user))
+        assert slot is not None
+        source = await moving.owner(slot)
+        target = next(node for node in moving.nodes if node is not source)
+        await moving.begin_moving(slot, source, target)
+        await source.ask("MIGRATE", "127.0.0.1", target.port, keys.user, 0, 5000)
+        refresh = asyncio.create_task(person.present(0))  # its keys are between the two
+        same = Person(patient)
+        same.tag = person.tag
+        again = asyncio.create_task(same.login())  # has a new key, which is on neither side
+        await asyncio.sleep(0.2)
+        assert not refresh.done()
+        for key in (keys.index, keys.session(person.session)):
+            await source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+        assert isinstance(await refresh, Rotated)
+        assert not again.done()
+        await moving.finish_moving(slot, source, target)
+        await again
+        assert len(await patient.sessions_of(person.tag)) == 2
+        await patient.close()
+
     async def test_the_feed_survives_a_move_of_its_stream(self, moving: Nodes, store: SessionStore) -> None:
         async with replica(moving, "one") as one, replica(moving, "two") as two:
             await one.follow()
