@@ -48,6 +48,8 @@ class Row(NamedTuple):
     name: str
     asks: str
     limits: tuple[str, ...]
+    cors: list[str]
+    """Origins whose pages may ask; in JSON only."""
     upstream: str
     place: str
 
@@ -57,5 +59,6 @@ def _rows(route: Route) -> Iterator[Row]:
     for method, rule in route.rules.items():
         alike.setdefault((rule.wanted, rule.limits), []).append(method.decode())
     where = route.matches
+    cors = sorted(route.options.cors.origins) if route.options.cors is not None else []
     for (asks, limits), methods in alike.items():
-        yield Row(methods, where, route.name, asks, limits, route.upstream, route.place)
+        yield Row(methods, where, route.name, asks, limits, cors, route.upstream, route.place)

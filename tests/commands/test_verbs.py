@@ -157,6 +157,9 @@ def test_routes_are_listed_with_what_they_ask_for(shell: Shell) -> None:
         (["GET"], "/orders/{id}", "role admin or user", "gateway.yaml:9"),
         (["DELETE"], "/orders/{id}", "role admin", "gateway.yaml:9"),
     ]
+    shell.write(CONFIG.replace("tests:", "defaults: {cors: {origins: [https://b.example, https://a.example]}}\ntests:"))
+    rows = json.loads(shell.good("routes", "-o", "json"))
+    assert {tuple(row["cors"]) for row in rows} == {("https://a.example", "https://b.example")}
     assert "/auth/**" in shell.good("routes", "--all")
     assert "/auth/**" not in shell.good("routes")
 

@@ -9,15 +9,17 @@ import hashlib
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from gateway.proxy.engine import Limits
 from gateway.proxy.tunnel import Tunnel
-from gateway.routing.table import Route, RouteOptions, WebSocketOptions
+from gateway.routing.table import Route, RouteOptions, RouteTable, WebSocketOptions
 from gateway.tokens.carriers import ACCESS_COOKIE
 from gateway.tokens.verify import Invalid
 from tests.proxy.harness import (
+    ADMIN,
     OPTIONAL,
     OWN_ORIGIN,
     PATIENCE,
@@ -761,3 +763,15 @@ async def test_after_every_kind_of_end_nothing_is_left(there: Place) -> None:
     target = made.pools["app"].targets[0]
     assert (target.inflight, target.open, target.idle) == (0, 0, [])
     assert len(made.engine.streams) == 0
+
+
+async def test_a_candidate_rule_is_told_of_once_though_the_gate_is_asked_again_at_the_101(there: Place) -> None:
+    made, told = there[0], list[str]()
+    tried = replace(USER, shadow=ADMIN)
+    made.load(
+        table=RouteTable([route(0, "/ws/**", tried, RouteOptions(websocket=WebSocketOptions()))]),
+        settings={"shadowed": lambda refusal, _head: told.append(refusal.code.name)},
+    )
+    _, peer, _ = await opened(there)
+    assert told == ["role_missing"]
+    peer.leave()
