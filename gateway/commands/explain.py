@@ -20,7 +20,6 @@ from gateway.config.users import file_users
 from gateway.errors import Refusal
 from gateway.limits.limit import Limit
 from gateway.routing.explained import written
-from gateway.routing.route import Route
 from gateway.tokens.explain import words
 from gateway.tokens.verify import Identity, Invalid
 
@@ -129,7 +128,7 @@ def _way(verdict: Verdict, near: Sequence[Near]) -> Iterator[str]:
     match, refusal = verdict.match, verdict.refusal
     if match is not None:
         route = match.route
-        yield f"route    {_shown(route)} to {route.upstream}  ({route.place})"
+        yield f"route    {route.matches} to {route.upstream}  ({route.place})"
         for key, value in match.params.items():
             yield f"         {key} is {value.decode('utf-8', 'replace')}"
     elif refusal is not None and refusal.allow:
@@ -137,7 +136,7 @@ def _way(verdict: Verdict, near: Sequence[Near]) -> Iterator[str]:
     elif refusal is not None and refusal.code.name == "no_route":
         yield "route    none has this host and path"
         for one in near:
-            yield f"         {_shown(one.route)} {one.why}  ({one.route.place})"
+            yield f"         {one.route.matches} {one.why}  ({one.route.place})"
 
 
 def _rules(verdict: Verdict) -> Iterator[str]:
@@ -166,7 +165,3 @@ def _reason(refusal: Refusal) -> str:
 
 
 _TOKEN_CODES = frozenset(("token_invalid", "token_expired", "token_revoked"))
-
-
-def _shown(route: Route) -> str:
-    return route.matches

@@ -75,7 +75,7 @@ def _too_many(config: Config, users: Mapping[str, UserRecord]) -> Iterator[Findi
         size = _about(subject, config)
         if size > most:
             reason = f"the token of {name} would have about {size} bytes, {most} {where}"
-            yield Finding(("login", "verify", "file"), reason, _FEWER)
+            yield Finding(("login", "verify"), reason, _FEWER)
             return  # one is enough to see why
 
 

@@ -78,3 +78,15 @@ async def test_another_table_of_roles_counts_from_the_next_refresh_on(tmp_path: 
         assert await asked(house, "/r", second["access_token"]) == 200
         # Who has lost one has lost it: tokens from before have to be refreshed.
         assert await asked(house, "/w", first["access_token"]) == 401
+
+
+async def test_who_has_more_permissions_than_a_token_can_carry_is_told_so_by_the_audit(tmp_path: Any) -> None:
+    many = ", ".join(f'"resource-{at}:write"' for at in range(60))
+    text = TEXT.replace("permissions: [read]}, editor", f"permissions: [read, {many}]}}, editor")
+    async with home(tmp_path, text, users=USERS, server=", limits: {token: 1KiB}") as house:
+        login = await house.client.post("/auth/login", json={"username": "ana", "password": "demo"})
+        form = {"grant_type": "client_credentials"}
+        program = await house.client.post("/auth/token", data=form, auth=("job", SECRET))
+        assert [answer.status_code for answer in (login, program)] == [500, 500]
+        assert program.json()["code"] == "internal_error"
+        assert house.metric('gateway_audit_events_total{result="token_unissuable"}') == 2

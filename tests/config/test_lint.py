@@ -387,7 +387,7 @@ def test_more_permissions_than_a_cookie_can_hold_are_said_of_roles_people_and_pr
         assert number is not None
         size.append(int(number[1]))
     assert [line.partition(" would")[0] for line in found] == [
-        "2: login.verify.file: the token of bo",
+        "2: login.verify: the token of bo",
         "3: roles.clerk: a token of somebody with this role",
         "3: roles.boss: a token of somebody with this role",
     ]
