@@ -11,7 +11,7 @@ _MOST_NAMED = 10
 
 def cautions(config: Config, users: Mapping[str, UserRecord]) -> list[str]:
     """Return one sentence with its remedy for everything in *config* and *users* that may not be meant."""
-    return [*_server(config), *_tokens(config), *_upstreams(config), *_users(config, users)]
+    return [*_server(config), *_tokens(config), *_limits(config), *_upstreams(config), *_users(config, users)]
 
 
 def _server(config: Config) -> Iterator[str]:
@@ -53,6 +53,14 @@ def _tokens(config: Config) -> Iterator[str]:
                 f"{where}: a subject of theirs can have the name of one of ours; set subject_prefix, or see to it that "
                 "every upstream looks at X-User-Issuer"
             )
+
+
+def _limits(config: Config) -> Iterator[str]:
+    own = [rule for route in config.routes for rule in route.method_rules.values() if rule is not None]
+    used = {name for written in (config.defaults, *config.routes, *own) for name in written.limit}
+    for name in config.limits:
+        if name not in used:
+            yield f"limits.{name}: no route names it, so it limits nobody"
 
 
 def _upstreams(config: Config) -> Iterator[str]:

@@ -18,6 +18,7 @@ tells what its buckets owe at that moment and not all that has passed meanwhile.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
+from math import ceil
 from typing import NamedTuple
 
 from gateway.limits.buckets import Buckets
@@ -29,9 +30,7 @@ EVERY = 0.1
 PAUSE = 1.0
 """Seconds until the next one when the store did not answer."""
 MOST = 2000
-"""Buckets told of in one exchange; what is left waits for the next."""
-REMEMBERED = 1.0
-"""Seconds of refilling that may have gone by unnoticed: what was taken before then is in the bucket itself."""
+"""Buckets told of in one exchange, over all limits; what is left waits for the next."""
 
 
 class SharedBuckets(Buckets):
@@ -59,16 +58,17 @@ class SharedBuckets(Buckets):
             full_at = self._full_at.get(key, now + seconds)
             if key in self._told or len(self._told) < self._entries:
                 self._told[key] = full_at
-                seconds = min(seconds, max(0.0, full_at - now) + REMEMBERED)
                 spent.append(Spent(self, key, full_at - now - seconds, seconds))
         while len(self.taken) > self._entries:
             del self.taken[next(iter(self.taken))]
         return spent
 
     def keep(self, spent: "Spent", now: float) -> None:
-        """Note that *spent* was not told after all; of a bucket that is full again there is nothing to tell."""
-        if self._full_at.get(spent.key, now) > now:
-            self.taken[spent.key] = self.taken.get(spent.key, 0) + round(spent.seconds / self._interval)
+        """Note that *spent* was not told after all. What has been refilled meanwhile is nothing to tell of."""
+        owed = ceil((self._full_at.get(spent.key, now) - now) / self._interval)
+        kept = min(owed, self.taken.get(spent.key, 0) + round(spent.seconds / self._interval))
+        if kept > 0:
+            self.taken[spent.key] = kept
 
     def owe(self, key: Key, full_at: float) -> None:
         """Take over that, with what others took, the bucket of *key* was to be full at *full_at*."""
@@ -128,10 +128,9 @@ class Sharing:
     async def exchange(self) -> None:
         """Tell what was taken, and take over what others took of the same buckets."""
         now = self._monotonic()
-        spent: list[Spent] = []
-        for buckets in self._buckets:
-            if buckets.taken and len(spent) < MOST:
-                spent += buckets.collect(now, MOST - len(spent))
+        # In equal parts, so that a flood at one limit silences no other.
+        busy = [buckets for buckets in self._buckets if buckets.taken]
+        spent = [one for buckets in busy for one in buckets.collect(now, max(1, MOST // len(busy)))]
         if not spent:
             return
         full_in = await self._tell(spent)

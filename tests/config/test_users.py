@@ -88,6 +88,7 @@ store: {url: embedded}
 login: {verify: {file: users.yaml}}
 upstreams:
   a: {targets: [https://a], tls: {insecure_skip_verify: true}}
+limits: {idle: {by: address, rate: 1/s}}
 """
     config = loaded(tmp_path, text, users="users: {}")
     said = "\n".join(cautions(config, {}))
@@ -95,6 +96,7 @@ upstreams:
         "the embedded store serves this gateway alone",
         "cross the network in clear",
         "/metrics is open to everybody who reaches 0.0.0.0:9901",
+        "limits.idle: no route names it",
         "upstreams.a: no route leads there",
         "certificates are not verified",
         "nobody can log in",

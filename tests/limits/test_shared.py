@@ -154,6 +154,32 @@ async def test_so_many_are_told_of_at_once_and_the_others_next_time() -> None:
     assert len(world.full_at) == MOST + 5
 
 
+async def test_a_flood_at_one_limit_silences_no_other() -> None:
+    world = World()
+    (one,) = gateways(world, 1)
+    other = SharedBuckets("other", 10, 20)
+    one.sharing.adopt([one.buckets, other])
+    for number in range(2 * MOST):
+        one.passed(1, f"key{number}")
+    other.take("bob", world.now)
+    await one.exchange()
+    assert "bob" in world.full_at
+    assert len(world.full_at) == MOST // 2 + 1
+
+
+async def test_a_slow_store_is_told_of_everything() -> None:
+    """However long an exchange takes, what was taken meanwhile is told by the next one."""
+    world = World(way=3.0)
+    one, two = gateways(world, 2, rate=10, burst=5)
+    count = 0
+    for _ in range(100):
+        for gateway in (one, two):
+            count += gateway.passed(40)
+            await gateway.exchange()
+    seconds = world.now - 1000
+    assert count <= 5 + 10 * seconds + (5 + 10 * 2 * 6.0)
+
+
 async def test_a_flood_of_keys_takes_no_more_room_in_the_store_than_here() -> None:
     world = World()
     one = Gateway(world, rate=0.001, burst=1, entries=100)
