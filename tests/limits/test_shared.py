@@ -93,10 +93,12 @@ async def test_what_is_taken_during_an_exchange_is_neither_lost_nor_counted_twic
         assert one.passed(3) == 3
         return replies
 
+    assert two.passed(10) == 10
+    await two.exchange()
     one.sharing._tell = slowly
     assert one.passed(2) == 2
     await one.exchange()
-    assert one.passed(50) == 15
+    assert one.passed(50) == 5
     one.sharing._tell = told
     await one.exchange()
     two.passed(1)
