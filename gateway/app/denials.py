@@ -5,6 +5,7 @@ from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.head import RequestHead
 from gateway.limits.buckets import Buckets
+from gateway.telemetry.masking import without_tokens
 
 RATE = 1.0
 """Lines a second per caller, and `BURST` at once: who asks in vain again and again must not fill the log."""
@@ -36,7 +37,7 @@ class Denials:
             "client_ip": address,
             "method": head.method.decode("latin-1"),
             "host": head.fields.host.decode("latin-1"),
-            "path": head.target.partition(b"?")[0].decode("latin-1"),
+            "path": without_tokens(head.target.partition(b"?")[0].decode("latin-1")),
             "status": refusal.status,
         }
         if refusal.subject:

@@ -33,6 +33,8 @@ from gateway.users.claims import mapped
 from gateway.users.file import UserRecord, normal_name, subject_of
 
 ANONYMOUS = "anonymous"
+SERVED = 200
+"""Stands for whatever the service answers."""
 MFA = ("pwd", "otp", "mfa")
 """`amr` of a login with a second factor (RFC 8176 section 2)."""
 
@@ -71,7 +73,7 @@ class Verdict:
     match: Match | None
     identity: Identity | None
     status: int
-    """What a client gets; 200 stands for whatever the service answers."""
+    """What a client gets; SERVED stands for whatever the service answers."""
     explanation: Explanation
 
     @property
@@ -179,9 +181,12 @@ class Deciding:
         if isinstance(verdict, Refusal):
             return Verdict(verdict, match, identity, verdict.status, _explanation(verdict, match))
         assert isinstance(verdict, Permit | Answered)
-        status = verdict.status if isinstance(verdict, Answered) else 200
+        status = verdict.status if isinstance(verdict, Answered) else SERVED
         looked = Looked({} if match is None else match.params, asked.address, time.time(), fields.field)
-        explanation = Explanation(match and match.route, match and match.rule, identity, looked, None)
+        rule = (
+            None if match is None or isinstance(verdict, Answered) else match.rule
+        )  # nobody asks it for an answer of ours
+        explanation = Explanation(match and match.route, rule, identity, looked, None)
         return Verdict(None, match, identity, status, explanation)
 
     def _match(self, method: bytes, host: bytes, raw: bytes, fields: Fields) -> Match | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.commands.deciding import ANONYMOUS, MFA, Asked, Deciding, Verdict
+from gateway.commands.deciding import ANONYMOUS, MFA, SERVED, Asked, Deciding, Verdict
 from gateway.commands.nearest import Near, nearest
 from gateway.commands.option import CONFIG, guarded
 from gateway.config.limits import limits_of
@@ -117,7 +117,9 @@ def _lines(
     )
     yield from _rules(verdict)
     refusal, match = verdict.refusal, verdict.match
-    if refusal is None:
+    if refusal is None and verdict.status != SERVED:
+        yield click.style(f"✓ answered by the gateway itself: {verdict.status}", fg="green")
+    elif refusal is None:
         upstream = "" if match is None else f", goes to {match.route.upstream}"
         yield click.style(f"✓ allowed{upstream}", fg="green")
     else:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,7 +35,7 @@ users:
 HEADER = "X-Gateway-Decision"
 
 
-def refusals(said: str) -> list[dict[str, object]]:
+def refusals(said: str) -> list[dict[str, Any]]:
     events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     return [event for event in events if event["msg"] == "refusal"]
 
@@ -73,13 +74,16 @@ async def test_a_refusal_without_a_good_token_is_explained_as_far_as_it_was_look
         await asked(house, "/admin/x", Authorization="Bearer eyJhbGciOiJub25lIn0.e30.")
         await asked(house, "/office", "ana")
         await asked(house, "/nowhere")
+        await asked(house, "/tenants/gwr_0123456789abcdef/x")
         events = refusals(capfd.readouterr().err)
 
-    assert [(event["code"], event["rules"][-1]["got"]) for event in events] == [  # type: ignore[index]  # it is JSON
+    assert [(event["code"], event["rules"][-1]["got"]) for event in events] == [
         ("token_missing", "no token"),
         ("token_invalid", "a token that does not count: malformed"),
         ("address_denied", "127.0.0.1"),
+        ("token_missing", "no token"),
     ]
+    assert (events[-1]["path"], events[-1]["route"]["parameters"]) == ("/tenants/***/x", {"tenant": "***"})
     assert not any("sub" in event for event in events)
 
 

@@ -1,7 +1,7 @@
 """Configurations nobody has thought of: routes with every key of a rule, drawn at random, and their callers."""
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.commands.deciding import MFA, Person
 from gateway.tokens.subject import Subject
@@ -23,8 +23,8 @@ NAMED = ("anonymous", *(f"u{at}" for at in range(len(ROLES))), "u9")
 """Callers whom the configuration knows."""
 
 
-def _person(sub: str, *roles: str, **more: object) -> Subject:
-    return Subject(sub, sub, roles, **more)  # type: ignore[arg-type]  # each as its field is
+def _person(sub: str, *roles: str, **more: Any) -> Subject:
+    return Subject(sub, sub, roles, **more)
 
 
 DESCRIBED = (
@@ -41,6 +41,15 @@ DESCRIBED = (
     Person("a program", _person("client:c1", "r1", "r3", scopes=("s0",)), program="c1"),
 )
 """Callers whom only their tokens describe."""
+FIELDS: tuple[dict[str, str], ...] = (
+    {},
+    {"X-Tenant": "1"},
+    {"X-Tenant": "acme", "X-Kind": "a"},
+    {"Origin": "https://a.example", "X-Kind": "b"},
+    {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"},
+    {"Origin": "https://b.example", "Access-Control-Request-Method": "GET"},
+)
+"""What requests bring along."""
 
 
 class Generated(NamedTuple):
@@ -69,6 +78,7 @@ def generated(draw: random.Random) -> Generated:
         path = "/" + "/".join(parts) + draw.choice(("", "", "/**"))
         paths.setdefault(path.replace("n1", "n").replace("n2", "n"), path)
     routes = [_route(draw, path) for path in paths.values()]
+    routes += [_route(draw, path, ", headers: {X-Kind: a}") for path in paths.values() if draw.random() < 0.2]
     text = "\n".join(
         (
             "login: {verify: {file: users.yaml}}",
@@ -86,14 +96,16 @@ def generated(draw: random.Random) -> Generated:
     return Generated(text, list(paths.values()))
 
 
-def _route(draw: random.Random, path: str) -> str:
+def _route(draw: random.Random, path: str, more: str = "") -> str:
     params = [name for name in ("n1", "n2") if f"{{{name}" in path]
     if draw.random() < 0.4:
         chosen = draw.sample(METHODS, draw.randrange(1, 5))
         methods = f", methods: {{{', '.join(f'{method}: {{{_rule(draw, params)}}}' for method in chosen)}}}"
     else:
         methods = draw.choice(("", ", methods: [GET, POST]"))
-    return f'  - {{path: "{path}", to: one{methods}, {_rule(draw, params)}}}'
+    if draw.random() < 0.3:
+        more += ", cors: {origins: [https://a.example]}"
+    return f'  - {{path: "{path}", to: one{methods}, {_rule(draw, params)}{more}}}'
 
 
 def _rule(draw: random.Random, params: list[str]) -> str:

@@ -110,6 +110,15 @@ def test_headers_and_hosts_of_the_request_can_be_given(shell: Shell) -> None:
     )
 
 
+def test_what_the_gateway_answers_itself_is_said_to_be_that(shell: Shell) -> None:
+    shell.write(RULES.replace("shadow: {roles: [admin]}", "cors: {origins: ['https://a.example']}"))
+    asked = ("-H", "Origin: https://a.example", "-H", "Access-Control-Request-Method: GET")
+    assert explained(shell, "OPTIONS", "/export", *asked) == (
+        0,
+        "route    /export to app  (gateway.yaml:14)\n✓ answered by the gateway itself: 204\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "near"),
     [
