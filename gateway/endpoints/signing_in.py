@@ -23,6 +23,8 @@ from gateway.users.turnstile import account_of
 _MARK = "gwm_"
 _SEALED = "sealed1:"
 _ABOUT = b"begun login"
+_FACTS = 7
+"""How many things a sealed token says; one that says less or more was begun under another release."""
 
 
 class Credentials(NamedTuple):
@@ -107,12 +109,15 @@ class SigningIn:
         raw = self._seal.open(_SEALED + token.removeprefix(_MARK), _ABOUT) if token.startswith(_MARK) else None
         if raw is None:
             raise _over("mfa_token")
-        sub, account, login_id, by_cookie, browser, scope, device = json.loads(raw)
+        facts = json.loads(raw)
+        if len(facts) != _FACTS:
+            raise _over("mfa_token_of_another_release")
+        sub, account, login_id, by_cookie, browser, scope, device = facts
         if by_cookie and not hmac.compare_digest(browser, _hashed(place.login_cookie or "")):
             raise _over("another_browser")
         if not await services.begun.attempt(login_id):
             raise _over("login_over")
-        amr = await services.second_factor.check(sub, code, place.address)
+        amr = await services.second_factor.check(sub, code, place.address, known_browser(account, place, services))
         if not await services.begun.finish(login_id):
             raise _over("login_over")
         subject = await services.sessions.subject(sub)

@@ -128,10 +128,13 @@ class SecondFactor:
         await self._write(store, sub, None, factor)
         return codes
 
-    async def check(self, sub: str, code: str, address: str) -> tuple[str, ...]:
-        """Return how *code*, of the app or for recovery, proves that it is *sub* (`amr`); it counts once."""
+    async def check(self, sub: str, code: str, address: str, device: str = "") -> tuple[str, ...]:
+        """Return how *code*, of the app or for recovery, proves that it is *sub* (`amr`); it counts once.
+
+        *address* and *device* are as in `Guess`.
+        """
         store = self._kept()
-        async with self._turnstile.attempt(sub, address, _KIND) as attempt:
+        async with self._turnstile.attempt(sub, address, _KIND, device) as attempt:
             held, factor = await self._read(sub)
             if factor is None:
                 raise _wrong("no_factor")

@@ -1,12 +1,14 @@
 """The second factor and the password: what people change about themselves, and the second step of a login."""
 
 import asyncio
+import json
 
 import pyotp
 import pytest
 
 from gateway.endpoints.account import FRESH
 from gateway.sessions.begun import TRIES
+from gateway.tokens.sealing import Seal
 from gateway.users.second_factor import ENROLMENT_TTL
 from tests.endpoints.house import Browser, House
 
@@ -78,6 +80,18 @@ async def test_with_a_second_factor_a_password_is_not_enough(house: House) -> No
     status, granted = await second_step(house, members["mfa_token"], phone.code())
     assert (status, granted["token_type"]) == (200, "Bearer")
     assert house.sessions.amr == ("pwd", "otp", "mfa")
+
+
+async def test_a_login_that_was_begun_under_another_release_is_over(house: House) -> None:
+    phone, _ = await enrolled(house)
+    token = str((await first_step(house))["mfa_token"])
+    seal, about = Seal(house.secrets.login), b"begun login"
+    facts = seal.open("sealed1:" + token.removeprefix("gwm_"), about)
+    assert facts is not None
+    for other in (json.loads(facts)[:-1], [*json.loads(facts), "more"]):
+        begun = "gwm_" + seal.close(json.dumps(other).encode(), about).removeprefix("sealed1:")
+        status, members = await second_step(house, begun, phone.code())
+        assert (status, members["error"]) == (401, "invalid_grant")
 
 
 @pytest.mark.item(127)

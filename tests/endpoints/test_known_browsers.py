@@ -6,7 +6,7 @@ import pytest
 
 from gateway.tokens.device import DEVICE_TTL, mint, read
 from tests.endpoints.house import House
-from tests.endpoints.test_account import enrolled
+from tests.endpoints.test_account import enrolled, first_step, second_step
 from tests.endpoints.test_pages import Visit
 
 MARK = "__Host-Http-gw-dv"
@@ -132,6 +132,20 @@ async def test_a_browser_is_marked_when_it_has_shown_the_second_factor_too(house
     cookie = {"Cookie": f"__Host-Http-gw-mfa={first.cookies['__Host-Http-gw-mfa'].value}"}
     second = await house.client.post("/auth/login/mfa", json=step, headers={**OWN, **cookie})
     assert read(house.secrets, "alice", second.cookies[MARK].value, house.clock.wall())
+
+
+@pytest.mark.item(124)
+async def test_who_knows_the_password_and_guesses_codes_does_not_lock_out_a_browser_its_owner_uses(
+    house: House,
+) -> None:
+    mark = (await house.cookies()).device
+    phone, recovery = await enrolled(house)
+    codes = [await second_step(house, (await first_step(house))["mfa_token"], f"{n:06}") for n in range(9)]
+    assert [status for status, _ in codes] == [401] * 5 + [429] * 4
+    strangers, own = [(await first_step(house))["mfa_token"] for _ in range(2)]
+    assert (await second_step(house, strangers, phone.code()))[0] == 429
+    assert (await second_step(house, own, phone.code(), Cookie=f"{MARK}={mark}"))[0] == 200
+    assert (await second_step(house, strangers, recovery[0]))[0] == 429, "and that gave the strangers nothing"
 
 
 async def test_a_person_with_a_form_is_known_from_then_on(house: House) -> None:
