@@ -630,6 +630,8 @@ class ExplainingGate(Gate):
             who = verdict.verified.identity
             key = (head.method, head.fields.host, head.target)
             way = self._ways.get(key) or self._way(key)
+            if isinstance(way, Crossing):
+                way = way.taken(head.fields.field)
             if not self.told.isdisjoint(who.roles) and isinstance(way, Way):
                 why = Explanation(way.route, way.rule, who, self._asked(head, way), None)
                 return verdict._replace(lines=verdict.lines + b"X-Gateway-Decision: %b\r\n" % why.brief().encode())

@@ -38,7 +38,10 @@ class Limiting:
         made = {}
         for name, limit in limits_of(config.limits).items():
             before = self._counters.get(name)
-            made[name] = before if before is not None and before.limit == limit else self._counter(limit, before)
+            if before is None or before.limit != limit:
+                made[name] = self._counter(limit, before)
+            else:
+                made[name] = before if before.limit.headers == limit.headers else before.told_by(limit)
         return Limits(made, self._monotonic)
 
     def adopt(self, limits: "Limits") -> None:
@@ -89,16 +92,19 @@ class Limits:
         self.counters = counters
         self._monotonic = monotonic
         self._made: dict[tuple[str, tuple[str, ...]], RouteLimits] = {}
+        """By the route and the names of its limits."""
 
     def __call__(self, route: Route, rule: Rule) -> RouteLimits | None:
         """Return what requests of *route* by *rule* count against; None when there is nothing."""
         names = rule.limits
         if not names:
             return None
-        made = self._made.get((route.name, names))
+        # Not its name, which others of its path share, and people choose; and not its line, which an edit moves.
+        own = f"{route.matches}\n{route.allow}"
+        made = self._made.get((own, names))
         if made is None:
             counters = [self.counters[name] for name in names]
-            made = self._made[route.name, names] = RouteLimits(route.name, counters, self._monotonic)
+            made = self._made[own, names] = RouteLimits(own, counters, self._monotonic)
         return made
 
 

@@ -56,7 +56,7 @@ def _opened(config: Config) -> Iterator[Finding]:
         below = None
         if len(own) >= 2 and own[-1].kind is Kind.REST:  # a prefix other than the whole site
             inside = protected.get((config.routes[index].host, own[:-1]), ())
-            below = next((at for at in inside if at != index), None)
+            below = next((at for at in inside if segments[at] != own), None)  # those of its very path: see variants
         if below is not None:
             yield Finding(
                 loc,

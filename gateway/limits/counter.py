@@ -1,12 +1,13 @@
 """One limit at work: who has taken how much of it, and who has how many requests under way.
 
 Decided in this process's memory alone. Whose request it is, is a key: the client's address, a header's value, the
-route's name, or the value of a claim together with who issued it. A token without the claim counts as its owner, and a
+route itself, or the value of a claim together with who issued it. A token without the claim counts as its owner, and a
 request without what it would be counted by counts as its address, so that nobody goes uncounted for leaving it out.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from functools import lru_cache
 from typing import Protocol, final
 
@@ -86,6 +87,12 @@ class Counter:
         self._plans: Mapping[str, tuple[Buckets | None, Allowance]] = {
             plan: (make(allowed, plan), allowed) for plan, allowed in limit.plans.items()
         }
+
+    def told_by(self, limit: Limit) -> "Counter":
+        """Return this counter for *limit*, which counts the same and tells it otherwise."""
+        made = copy(self)
+        made.limit = limit
+        return made
 
     def all_buckets(self) -> Iterator[Buckets]:
         """Yield the buckets of every plan."""

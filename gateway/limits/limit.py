@@ -76,8 +76,8 @@ class Limit:
     """The claim whose value names the plan; () for no plans."""
     plans: Mapping[str, Allowance] = field(default_factory=lambda: MappingProxyType({}))
     """What other plans than the usual one allow."""
-    headers: bool = False
-    """Every answer tells what is left, not only the refusal."""
+    headers: bool = field(default=False, compare=False)
+    """Every answer tells what is left, not only the refusal; what is counted is the same either way."""
 
     def __str__(self) -> str:
         plans = "".join(f"; {plan}: {allowed}" for plan, allowed in self.plans.items())

@@ -61,7 +61,7 @@ class RouteLimits:
     """Returns why a request that may do what it asks has to wait, or what it gives back; to be asked once for each."""
 
     def __init__(self, route: str, counters: Sequence[Counter], monotonic: Callable[[], float]) -> None:
-        """*route* is its name."""
+        """*route* is what no other route has, and gateways of one configuration agree on."""
         self._route = route
         self._monotonic = monotonic
         self._by_address = tuple(one for one in counters if one.kind is Kind.ADDRESS)

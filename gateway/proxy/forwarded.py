@@ -4,10 +4,13 @@ Nobody is believed unless its address is in `trusted_proxies`; then the rightmos
 is the client (identity.md 4, 66). The fields themselves are always written anew.
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple
 
 from gateway.head import Fields, Peer
+
+_WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?")
 
 
 class Forwarded(NamedTuple):
@@ -37,8 +40,9 @@ def forwarded(fields: Fields, peer: Peer, trusted: tuple[IPv4Network | IPv6Netwo
             secure = fields.forwarded_proto.strip().lower() == b"https"
     client = peer.address
     kept: list[str] = []
-    for address in reversed(chain):
-        if not _is_address(address):
+    for entry in reversed(chain):
+        address = _address(entry)
+        if address is None:
             break  # what stands left of a broken entry is hearsay
         kept.insert(0, address)
         client = address
@@ -52,9 +56,12 @@ def forwarded(fields: Fields, peer: Peer, trusted: tuple[IPv4Network | IPv6Netwo
     return Forwarded(Peer(client, secure), text)
 
 
-def _is_address(text: str) -> bool:
+def _address(entry: str) -> str | None:
+    """Return the address in *entry*, which some proxies write with brackets and port; None when there is none."""
+    with_port = _WITH_PORT.fullmatch(entry)
+    address = entry if with_port is None else with_port[1] or with_port[2]
     try:
-        ip_address(text)
+        ip_address(address)
     except ValueError:
-        return False
-    return True
+        return None
+    return address

@@ -120,6 +120,15 @@ async def test_the_debug_role_is_told_what_was_decided(tmp_path: Path) -> None:
     assert 'got="other and \\\\xfcber/***"' in bound.headers[HEADER], "ASCII, and no token"
 
 
+async def test_the_debug_role_is_told_also_where_headers_tell_routes_apart(tmp_path: Path) -> None:
+    second = "  - {path: /new/**, to: one, roles: [user], headers: {X-V: '2'}}\n"
+    async with home(tmp_path, TEXT + second, users=USERS) as house:
+        usual, other = await asked(house, "/new/x", "tess"), await asked(house, "/new/x", "tess", **{"X-V": "2"})
+
+    assert 'shadow=role_missing; route="/new/**"' in usual.headers[HEADER]
+    assert 'route="/new/** (x-v: 2)"' in other.headers[HEADER]
+
+
 async def test_nobody_else_is_told(tmp_path: Path) -> None:
     async with home(tmp_path, TEXT, users=USERS) as house:
         answers = [

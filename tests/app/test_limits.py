@@ -14,21 +14,24 @@ roles: {user: {}, admin: {includes: [user]}}
 upstreams: {one: ONE, two: TWO}
 limits:
   ip: {by: address, rate: IP}
-  user: {by: claim.sub, rate: 3/h, headers: true}
+  user: {by: claim.sub, rate: 3/h, headers: TOLD}
+  part: {by: route, rate: 2/h}
   slow: {by: claim.sub, max_inflight: SLOW}
 routes:
   - {path: /open/**, to: one, auth: public, limit: ip}
   - {path: /any/**, to: one, limit: user}
   - {path: /held/**, to: one, limit: slow}
   - {path: /free/**, to: one}
+  - {path: /parts, methods: [GET], to: one, auth: public, limit: part}
+  - {path: /parts, methods: [POST], to: one, auth: public, limit: part}
 """
 USERS = (
     "users:\n  ana: {password: demo, roles: [user], demo: true}\n  bob: {password: demo, roles: [user], demo: true}\n"
 )
 
 
-def text(*, ip: str = "2/h", slow: int = 1) -> str:
-    return TEXT.replace("IP", ip).replace("SLOW", str(slow))
+def text(*, ip: str = "2/h", slow: int = 1, told: str = "true") -> str:
+    return TEXT.replace("IP", ip).replace("SLOW", str(slow)).replace("TOLD", told)
 
 
 @pytest.fixture
@@ -75,6 +78,24 @@ async def test_a_reload_that_leaves_a_limit_as_it_is_gives_nobody_a_new_one(at: 
     at.write(text(ip="5/h"), users=USERS)
     await at.taken_up()
     assert [await at.status("/open/x") for _ in range(6)] == [200] * 5 + [429]
+
+
+async def test_to_tell_what_is_left_or_not_gives_nobody_a_new_limit(at: Home) -> None:
+    ana = await at.login()
+    assert "RateLimit" in (await at.client.get("/any/x", headers=ana)).headers
+    at.write(text(told="false"), users=USERS)
+    await at.taken_up()
+    assert "RateLimit" not in (await at.client.get("/any/x", headers=ana)).headers
+    at.write(text(), users=USERS)
+    await at.taken_up()
+    answers = [await at.client.get("/any/x", headers=ana) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[0].headers["RateLimit"].startswith('"user";r=0')
+
+
+async def test_two_routes_of_one_path_are_limited_each_by_itself(at: Home) -> None:
+    assert [await at.status("/parts") for _ in range(3)] == [200, 200, 429]
+    assert [(await at.client.post("/parts")).status_code for _ in range(3)] == [200, 200, 429]
 
 
 async def test_what_is_under_way_counts_over_a_reload(at: Home) -> None:

@@ -11,10 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.bench.processes import Failed
 from tests.journeys.house import ROOT, outside
 
 ROUTES = 500
 TIMES = 5
+
+MOST = {"gateway healthcheck": 0.06, "gateway --help": 0.3, "gateway check": 1.0}
+"""Seconds that are promised."""
 
 
 def large(folder: Path, routes: int = ROUTES) -> Path:
@@ -46,6 +50,11 @@ def measured(commands: Mapping[str, Sequence[str]], folder: Path) -> dict[str, f
 
 
 def main() -> None:
+    """Print what each command takes.
+
+    Raises:
+        Failed: one took longer than is promised.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = str(large(folder))
@@ -63,6 +72,9 @@ def main() -> None:
         )
     for title, seconds in found.items():
         print(f"{title:32} {seconds * 1000:7.0f} ms  {seconds / found[bare]:5.1f} times a bare interpreter")
+    for name, most in MOST.items():
+        if (took := next(took for title, took in found.items() if title.startswith(name))) > most:
+            raise Failed(f"{name} took {took * 1000:.0f} ms, and {most * 1000:.0f} are promised")
 
 
 if __name__ == "__main__":

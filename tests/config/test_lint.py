@@ -250,6 +250,13 @@ FINDINGS = [
         id="a rule that is left by leaving a header out",
     ),
     pytest.param(
+        "routes:\n"
+        "  - {path: /api/v/**, to: app, roles: [admin]}\n"
+        "  - {path: /api/v/**, to: app, headers: {X-V: '2'}, auth: public}\n",
+        ["7: routes[1].headers: " + AROUND.format("sends x-v: 2", "role admin", 6)],
+        id="a public prefix for whoever sends a header is said once",
+    ),
+    pytest.param(
         f"server: {{secret: {os.urandom(20).hex()}}}\n",
         ["5: server.secret: a secret in this file is in every copy of it"],
         id="a secret in the file",
