@@ -3,8 +3,12 @@
 from pathlib import Path
 
 from gateway.commands.deciding import ANONYMOUS, Asked, Deciding
+from gateway.commands.nearest import nearest
 from gateway.config.load import load
+from gateway.routing.headers import wanted
+from gateway.routing.table import RouteTable
 from tests.app.home import home
+from tests.routing.routes import route
 
 TEXT = """\
 login: {verify: {file: users.yaml}}
@@ -35,3 +39,9 @@ async def test_each_request_reaches_the_service_its_headers_name(tmp_path: Path)
                 assert said.match.route.upstream == ("two" if named else "one")
                 assert await house.status(f"/only/{UUID}", fields) == (200 if named else 404)
                 assert await house.status("/only/7", fields) == 404
+
+
+def test_explain_says_which_header_a_route_asks_for() -> None:
+    made = RouteTable([route("/v/{id:uuid}", headers=wanted({"X-Version": "2"}))])
+    assert [one.why for one in nearest(made, "GET", f"/v/{UUID}")] == ["asks for the header x-version: 2"]
+    assert nearest(made, "GET", "/v/7") == []
