@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from gateway.config.htpasswd import strangers
 from gateway.config.models import Config
 from gateway.users.file import UserRecord, caution
 
 _MOST_NAMED = 10
-"""Users whose hashes cannot be used; a file that was taken over from another server may be full of them."""
+"""Of a kind; a file that was taken over from another server may be full of what cannot be used here."""
 
 
 def cautions(config: Config, users: Mapping[str, UserRecord]) -> list[str]:
@@ -82,6 +83,12 @@ def _users(config: Config, users: Mapping[str, UserRecord]) -> Iterator[str]:
     if demo:
         yield f"demo users ({', '.join(demo)}) have passwords that everybody knows; they are for this machine only"
     reasons = [reason for name, record in users.items() if (reason := caution(name, record)) is not None]
+    yield from _first(reasons, "users have hashes that no password matches")
+    if verify is not None and verify.htpasswd is not None:
+        yield from _first(strangers(verify.htpasswd, users), "members of groups are nobody")
+
+
+def _first(reasons: list[str], others: str) -> Iterator[str]:
     yield from reasons[:_MOST_NAMED]
     if more := len(reasons[_MOST_NAMED:]):
-        yield f"{more} more users have hashes that no password matches"
+        yield f"{more} more {others}"

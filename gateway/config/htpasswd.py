@@ -40,14 +40,37 @@ def read_htpasswd(written: HtpasswdConfig, known: tuple[str, ...]) -> tuple[Mapp
         ConfigError: a file cannot be read.
     """
     faults: list[Fault] = []
-    hashes = _hashes(written.file, _teller(written.file, faults))
+    say = _teller(written.file, faults)
+    hashes = _hashes(written.file, say)
+    if not hashes and not faults:
+        # An aborted rewrite leaves an empty file, and taking that for the truth would end everybody's session.
+        say(1, "nobody is in the file", "make the first user with: htpasswd -B; ! before a hash disables one")
+    spelt = {normal_name(name): name for name in hashes}
     roles: dict[str, tuple[str, ...]] = dict.fromkeys(hashes, written.roles)
     if written.groups_file is not None:
         for group, members in _groups(written.groups_file, known, _teller(written.groups_file, faults)):
-            for name in members:
-                if name in roles and group not in roles[name]:
+            for member in members:
+                name = spelt.get(normal_name(member))
+                if name is not None and group not in roles[name]:
                     roles[name] = (*roles[name], group)
     return {name: _record(encoded, roles[name]) for name, encoded in hashes.items()}, faults
+
+
+def strangers(written: HtpasswdConfig, users: Iterable[str]) -> list[str]:
+    """Return a sentence for each member of a group of *written* who is none of *users*, and so gets nothing by it."""
+    if written.groups_file is None:
+        return []
+    there = {normal_name(name) for name in users}
+    try:
+        lines = [*_lines(written.groups_file, "", lambda _line, _reason, _hint: None)]
+    except ConfigError:  # it went only now; the next reload says so
+        return []
+    return [
+        f"{written.groups_file}:{number}: {member!r} of {group!r} is nobody in {written.file}"
+        for number, group, members in lines
+        for member in members.split()
+        if normal_name(member) not in there
+    ]
 
 
 def _record(encoded: str, roles: tuple[str, ...]) -> UserRecord:

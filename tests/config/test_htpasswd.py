@@ -26,12 +26,26 @@ def folder(tmp_path: Path) -> Path:
 
 def test_lines_become_people_with_the_roles_of_all_and_of_their_groups(folder: Path) -> None:
     (folder / "htpasswd").write_text(f"# people\n\nann:{BCRYPT}\r\nbob:{BCRYPT}:Bob, second floor\neve:!{BCRYPT}\n")
-    (folder / "groups").write_text("# groups\nadmin: ann carl\nuser: bob\nadmin: bob\n")
+    (folder / "groups").write_text("# groups\nadmin: ann carl\nuser: bob\nadmin: BOB\n")
     assert file_users(loaded(folder, LOGIN)) == {
         "ann": UserRecord(BCRYPT, ("user", "admin")),
         "bob": UserRecord(BCRYPT, ("user", "admin")),
         "eve": UserRecord(BCRYPT, ("user",), disabled=True),
     }
+
+
+def test_a_member_of_a_group_who_is_no_user_is_a_caution(folder: Path) -> None:
+    (folder / "htpasswd").write_text(f"ann:{BCRYPT}\nbob:{BCRYPT}\n")
+    (folder / "groups").write_text("admin: ann Bob ghost\n" + "user: " + " ".join(f"u{n}" for n in range(12)) + "\n")
+    config = loaded(folder, LOGIN)
+    users = file_users(config)
+    assert users["bob"].roles == ("user", "admin")
+    said = cautions(config, users)
+    assert said[0].endswith(f"groups:1: 'ghost' of 'admin' is nobody in {folder / 'htpasswd'}")
+    assert said[-1] == "3 more members of groups are nobody"
+    assert len(said) == 11
+    (folder / "groups").unlink()
+    assert cautions(config, users) == [], "what went since then is the next reload's to say"
 
 
 def test_a_file_alone_is_enough(folder: Path) -> None:
@@ -63,6 +77,7 @@ def test_a_weak_hash_is_a_caution_and_not_a_fault(folder: Path, weak: str) -> No
 
 def test_of_many_weak_hashes_the_first_are_named_and_the_others_counted(folder: Path) -> None:
     (folder / "htpasswd").write_text("".join(f"u{number}:{{SHA}}x\n" for number in range(25)))
+    (folder / "groups").write_text("")
     config = loaded(folder, LOGIN)
     said = cautions(config, file_users(config))
     assert len(said) == 11
@@ -73,6 +88,8 @@ def test_of_many_weak_hashes_the_first_are_named_and_the_others_counted(folder: 
     ("htpasswd", "groups", "said"),
     [
         (f"ann {BCRYPT}", "", "htpasswd:1:1: there is no colon\n    a line is name:hash"),
+        ("", "", "htpasswd:1:1: nobody is in the file"),
+        ("# all\n\n# gone\n", "admin: ann", "htpasswd:1:1: nobody is in the file"),
         (f"\n:{BCRYPT}", "", "htpasswd:2:1: user '': name and sub have 1 to 255 characters"),
         (f"ann:{BCRYPT}\nAnn:{BCRYPT}", "", "htpasswd:2:1: user 'Ann' is there twice, first on line 1"),
         (f"a\tb:{BCRYPT}", "", "htpasswd:1:1: user 'a\\tb': name and sub have"),

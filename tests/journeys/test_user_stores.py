@@ -249,7 +249,7 @@ def test_a_file_is_taken_up_by_itself_and_a_broken_one_keeps_the_last_good_one(v
         assert status("ben") == 401
         write("ana", "ben")
         until(lambda: status("ben") == 200, 60)
-        for spoil in (lambda: file.write_text("no file of users\n"), file.unlink):
+        for spoil in (lambda: file.write_text("no file of users\n"), lambda: file.write_text(""), file.unlink):
             told = gateway.errors.count("config_refused")
             spoil()
             until(partial(_told_again, gateway, told), 60)
