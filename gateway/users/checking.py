@@ -29,9 +29,9 @@ class Checking:
             return "empty"
         return unhashable(password)
 
-    def saw(self, stored: str) -> None:
-        """Learn from a real hash what decoys have to cost, where not all hashes can be read at once."""
-        self._decoys.saw(stored)
+    def saw(self, sub: str, stored: str) -> None:
+        """Learn from the hash of *sub* what decoys have to cost, where not all hashes can be read at once."""
+        self._decoys.saw(sub, stored)
 
     async def check(self, stored: str | None, name: str, password: str) -> str | None:
         """Return None when *password* made *stored*, else why not; None for *stored* is a name nobody has.

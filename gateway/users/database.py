@@ -42,6 +42,8 @@ class Queries:
     """With `:sub`, `:old` and `:new`; must change a row only where the password is `:old`."""
     factor: str | None = None
     set_factor: str | None = None
+    sample: str | None = None
+    """What some people have as `sub` and `password`, for decoys that cost as much from the first login on."""
 
 
 OWN = Queries(
@@ -52,6 +54,7 @@ OWN = Queries(
     set_factor=(
         "UPDATE gateway_users SET second_factor = :new WHERE sub = :sub AND COALESCE(second_factor, '') = :old"
     ),
+    sample="SELECT sub, password FROM gateway_users ORDER BY sub LIMIT 1000",
 )
 """The gateway's own table."""
 
@@ -137,11 +140,14 @@ class DatabaseUsers:
         self._checking = checking
         self._queries = queries
         self._on_fault = on_fault
+        self._sampled = queries.sample is None
 
     async def verify(self, username: str, password: str) -> Subject | InvalidCredentials | Unavailable:
         """Return whose password this is; raises Refused (overloaded) when too many logins wait already."""
         if (reason := self._checking.refused(username, password)) is not None:
             return InvalidCredentials(reason)
+        if not self._sampled and (down := await self._sample()) is not None:
+            return down
         name, found = normal_name(username), None
         if is_text(username):  # what no claim can hold is nobody's name, and some databases take it for a fault
             asked = await self._one(self._queries.by_name, name=name, username=username)
@@ -149,8 +155,8 @@ class DatabaseUsers:
                 return asked
             found = asked
         stored = None if found is None else found.password
-        if stored:
-            self._checking.saw(stored)
+        if found is not None and stored:
+            self._checking.saw(found.subject.sub, stored)
         if (why := await self._checking.check(stored, name, password)) is not None:
             return InvalidCredentials(why)
         assert found is not None
@@ -192,6 +198,19 @@ class DatabaseUsers:
     async def set_factor(self, sub: str, old: str | None, new: str | None) -> bool | Unavailable:
         """Put *new* in the place of *old*."""
         return await self._set(self._queries.set_factor, sub, old or "", new)
+
+    async def _sample(self) -> Unavailable | None:
+        """Learn what hashes cost here, once; two first logins may both do it, which counts nobody twice."""
+        assert self._queries.sample is not None
+        try:
+            rows = await self._database.read(self._queries.sample, most=None)
+        except DOWN as error:
+            return self._down(error)
+        for row in rows:
+            if isinstance(stored := row["password"], str) and stored:
+                self._checking.saw(str(row["sub"]), stored)
+        self._sampled = True
+        return None
 
     async def _renew(self, found: Person, password: str) -> None:
         """Make the hash a current one; a login never fails because of it."""

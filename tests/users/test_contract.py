@@ -265,6 +265,17 @@ async def test_a_password_changed_meanwhile_is_not_overwritten(database: Databas
     assert await stored(place) == "new"
 
 
+@pytest.mark.item(116)
+async def test_names_nobody_has_cost_what_the_people_of_the_table_cost_from_the_first_login_on(
+    database: Database,
+) -> None:
+    place = in_database(database)
+    await fill(database, {f"u{n}": UserRecord(Bcrypt(4).decoy(), sub=f"u-{n}") for n in range(3)})
+    for name in ("nobody", "u0", "u0", "somebody"):
+        assert isinstance(await place.users.verify(name, "guess"), InvalidCredentials)
+    assert [cost_of(encoded) for encoded in place.hasher.verified] == [Bcrypt(4)] * 4
+
+
 async def test_a_second_factor_is_kept_beside_its_user_by_compare_and_set(database: Database) -> None:
     place = in_database(database)
     await fill(database, people(place.hasher))

@@ -77,6 +77,33 @@ def test_names_nobody_has_are_checked_in_the_proportion_of_the_real_hashes() -> 
     assert cost_of(Decoys(b"k" * 32, CHEAP).of("anybody")) == CHEAP, "and the current cost where there is no other"
 
 
+@pytest.mark.item(116)
+def test_nobody_moves_the_decoys_by_logging_in_again_and_again_or_by_changing_their_password() -> None:
+    """What moves is nobody's: a person counts once, by the hash they have now."""
+    decoys = Decoys(b"k" * 32, CHEAP)
+    for person in ("ann", "ben", "me"):
+        decoys.saw(person, Bcrypt(4).decoy())
+    decoys.saw("me", CHEAP.decoy())
+    drawn = [decoys.of(f"name{i}") for i in range(1000)]
+    assert 580 < [cost_of(one) for one in drawn].count(Bcrypt(4)) < 750
+    for _ in range(400):
+        decoys.saw("me", CHEAP.decoy())
+    assert [decoys.of(f"name{i}") for i in range(1000)] == drawn
+    for person in ("ann", "ben"):
+        decoys.saw(person, CHEAP.decoy())  # renewed by their logins
+    assert {cost_of(decoys.of(f"name{i}")) for i in range(1000)} == {CHEAP}
+
+
+@pytest.mark.item(116)
+def test_so_many_people_are_a_sample_of_all() -> None:
+    decoys = Decoys(b"k" * 32, CHEAP)
+    for person in range(10_000):
+        decoys.saw(f"u-{person}", CHEAP.decoy())
+    for person in range(10_000, 20_000):
+        decoys.saw(f"u-{person}", Bcrypt(4).decoy())
+    assert {cost_of(decoys.of(f"name{i}")) for i in range(1000)} == {CHEAP}
+
+
 @pytest.mark.item(119)
 @pytest.mark.parametrize(
     "encoded",
