@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import load
+from tests.bench import load, logins
 from tests.bench.processes import Failed
 from tests.bench.scenarios import Call
 
@@ -22,6 +22,22 @@ def test_the_summary_of_wrk_is_found_among_its_talk() -> None:
 def test_a_wrk_without_summary_failed() -> None:
     with pytest.raises(Failed, match="unable to connect"):
         load.parse_wrk("unable to connect to 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("paced", "met"),
+    [
+        (load.Paced(8000, 0, 8.0, 500.0, 20_000.0, 30_000.0), True),
+        (load.Paced(8000, 0, 8.0, 500.0, 20_100.0, 30_000.0), False),
+        (load.Paced(8000, 1, 8.0, 500.0, 600.0, 700.0), False),
+        (load.Paced(0, 0, 8.0, 0.0, 0.0, 0.0), False),
+    ],
+    ids=["met", "too slow", "refused", "nothing was asked"],
+)
+def test_what_people_who_log_in_may_cost_others_is_judged(paced: load.Paced, met: bool) -> None:
+    said, judged = logins.goal(paced)
+    assert judged is met
+    assert said.endswith("| yes |" if met else "| **no** |")
 
 
 def test_latencies_of_the_settling_time_do_not_count_and_their_requests_do() -> None:
