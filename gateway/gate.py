@@ -4,7 +4,7 @@
 else, so there is no way to an upstream around these steps:
 
  1. one reading of the target, or 400
- 2. the most specific route, or 404 / 405
+ 2. the most specific route, or 404 / 405; the preflight of a page of another origin is answered here
  3. the client's address, where the route asks for one, or 403
  4. limits that need no token: by address, header or route, or 429
  5. credentials: bearer or cookie, exactly one reading, or 400 / 401
