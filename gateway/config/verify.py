@@ -15,6 +15,19 @@ from gateway.config.model import Model, short_form
 from gateway.config.values import Count, Duration, FilePath, Flag, SecretText, Text
 from gateway.routing.host import normal_host
 
+QUESTIONS = 45.0
+"""Seconds that everything asked for one login may take. A try is given up after `limits.guesses.ThrottleLimits.lease`,
+of which `users.turnstile.PATIENCE` may go by before it begins; one that lasted longer would let others overtake it."""
+
+
+def _below(most: float) -> AfterValidator:
+    def check(seconds: float) -> float:
+        if seconds >= most:
+            raise Wrong("a login would last longer than the gateway holds its turn", f"write less than {most:.0f}s")
+        return seconds
+
+    return AfterValidator(check)
+
 
 class HtpasswdConfig(Model):
     """Users in a file as Apache and nginx know it."""
@@ -52,8 +65,8 @@ class DatabaseConfig(Model):
     """sqlite:///file or postgresql://user@host/name. Absent: users.db in the data directory."""
     password: SecretText | None = None
     password_file: FilePath | None = None
-    timeout: Duration = 3.0
-    """For each question."""
+    timeout: Annotated[Duration, _below(QUESTIONS / 3)] = 3.0
+    """For each question, of which a login has up to three: the person, a newer hash, the second factor."""
     queries: QueriesConfig | None = None
     """Absent: the gateway's own table, which it makes."""
 
@@ -88,7 +101,7 @@ class CalloutConfig(Model):
     """Sent as `Authorization: Bearer`, so that the service knows who asks."""
     token_header: Annotated[Text, AfterValidator(names.header_name)] | None = None
     """Sends the token, and nothing before it, in this header instead."""
-    timeout: Duration = 3.0
+    timeout: Annotated[Duration, _below(QUESTIONS)] = 3.0
     """For each question, with waiting for its turn."""
     connections: Count = 64
     """Questions at once; more wait."""

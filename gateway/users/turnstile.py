@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 _MAX_NAME = 255
 """Longer names belong to nobody; one count holds them all."""
+PATIENCE = 15.0
+"""Seconds that a try waits, in all that it waits for. With what may be asked about a password (`config.verify`) it is
+less than a try's lease, so that none is made beside the count."""
 _SOON, _LATER = 0.02, 0.25
 """Seconds until the store is asked again, the first time and at most."""
 
@@ -56,7 +59,7 @@ class Attempt:
 class Turnstile:
     """Lets tries through, one process's worth."""
 
-    def __init__(self, throttle: Throttle, *, queue: int = 256, patience: float = 15.0) -> None:
+    def __init__(self, throttle: Throttle, *, queue: int = 256, patience: float = PATIENCE) -> None:
         """*queue* is how many may wait for others, in each of the two queues; *patience*, for how many seconds."""
         self._throttle = throttle
         self._patience = patience
@@ -73,19 +76,22 @@ class Turnstile:
         """Hold a turn for one check of *account*'s secret; *kind* and *device* as in `Guess`.
 
         Raises:
-            Refused: (rate_limited) with the seconds to wait, alike for accounts that exist and that do not;
-                (overloaded) too many wait already.
+            Refused: (rate_limited) with the seconds to wait, alike for accounts that exist and that do not, or a
+                turn did not come in good time; (overloaded) too many wait already.
             StoreUnavailable: no turn can be had, or it could not be written down how the try ended.
         """
         guess = Guess(account_of(account), address, kind, device)
+        ends = asyncio.get_running_loop().time() + self._patience
         with self._line(guess) as line:
-            attempt = Attempt(await self._turn(guess, line))
+            async with _until(ends):
+                attempt = Attempt(await self._turn(guess, line))
             try:
                 if not attempt.reserved.slow_for:
                     yield attempt
                 else:
                     with self._slow:
-                        await self._lane.acquire()
+                        async with _until(ends):
+                            await self._lane.acquire()
                     try:
                         yield attempt
                     finally:
@@ -111,19 +117,15 @@ class Turnstile:
                 del self._lines[guess]
 
     async def _turn(self, guess: Guess, line: "_Line") -> Reserved:
+        if line.head.locked():
+            with self._busy:
+                await line.head.acquire()
+        else:
+            await line.head.acquire()
         try:
-            async with asyncio.timeout(self._patience):
-                if line.head.locked():
-                    with self._busy:
-                        await line.head.acquire()
-                else:
-                    await line.head.acquire()
-                try:
-                    return await self._first_in_line(guess, line)
-                finally:
-                    line.head.release()
-        except TimeoutError:
-            raise Refused(refuse("rate_limited", "login_busy", retry_after=1)) from None
+            return await self._first_in_line(guess, line)
+        finally:
+            line.head.release()
 
     async def _first_in_line(self, guess: Guess, line: "_Line") -> Reserved:
         pause = _SOON
@@ -176,6 +178,16 @@ class Turnstile:
         self._works.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, or asyncio reports it as lost when the caller has left
+
+
+@asynccontextmanager
+async def _until(ends: float) -> AsyncIterator[None]:
+    """Wait no longer than *ends* on the clock of the loop; raises Refused (rate_limited)."""
+    try:
+        async with asyncio.timeout_at(ends):
+            yield
+    except TimeoutError:
+        raise Refused(refuse("rate_limited", "login_busy", retry_after=1)) from None
 
 
 async def _finished(task: asyncio.Task[T]) -> T:

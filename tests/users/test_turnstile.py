@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gateway.config.verify import QUESTIONS
 from gateway.errors import Refused, StoreUnavailable
 from gateway.limits.guesses import Busy, Guess, Reserved, Throttled, ThrottleLimits
-from gateway.users.turnstile import Turnstile
+from gateway.users.turnstile import PATIENCE, Turnstile
 from tests.limits.brake import MemoryThrottle
 from tests.users.conftest import MovedClock
 
@@ -99,6 +100,37 @@ async def test_a_try_that_breaks_off_counts_for_nothing(turnstile: Turnstile) ->
             async with turnstile.attempt("alice", HERE):
                 raise RuntimeError("store")
     assert await outcomes(guess(turnstile)) == ["False"]
+
+
+async def test_nobody_waits_for_ever_in_the_slow_lane(clock: MovedClock) -> None:
+    throttle = MemoryThrottle(clock, ThrottleLimits(address_burst=3))
+    turnstile = Turnstile(throttle, patience=0.05)
+    await outcomes(*(guess(turnstile, f"user{i}") for i in range(3)))
+    first = await Holding(turnstile).entered()
+    with pytest.raises(Refused) as refused:
+        await guess(turnstile, "bob", right=True)
+    assert (refused.value.refusal.code.name, refused.value.refusal.reason) == ("rate_limited", "login_busy")
+    assert sum(len(ladder.leases) for ladder in throttle.ladders.values()) == 2, "of the one who is in"
+    await first.end()
+    assert await outcomes(guess(turnstile, "bob", right=True)) == ["True"]
+
+
+async def test_who_leaves_the_slow_lane_leaves_no_trace(clock: MovedClock) -> None:
+    throttle = MemoryThrottle(clock, ThrottleLimits(address_burst=3))
+    turnstile = Turnstile(throttle)
+    await outcomes(*(guess(turnstile, f"user{i}") for i in range(3)))
+    first = await Holding(turnstile).entered()
+    late = asyncio.ensure_future(guess(turnstile, "bob", right=True))
+    await until(lambda: turnstile._slow._waiting == 1)
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    assert turnstile._slow._waiting == 0
+    assert sum(len(ladder.leases) for ladder in throttle.ladders.values()) == 2, "of the one who is in"
+    await first.end()
+
+
+def test_a_try_is_over_before_its_lease() -> None:
+    assert ThrottleLimits().lease >= PATIENCE + QUESTIONS
 
 
 class SlowThrottle(MemoryThrottle):
