@@ -1,11 +1,13 @@
 """The brake on guessing secrets: who may try now, who must wait, and for how long. Its words; counting is the store's.
 
-Three counts:
+Four counts:
 
 * the **pair** (this account from this address): a few free tries, then 1 s, 2 s, 4 s … up to 15 minutes
 * the **account** from anywhere: more free tries, then the same ladder; an address from which the person logged in
   before does not climb it, so that strangers cannot lock anybody out. A browser in which they did has a ladder of its
   own in place of both, so that it is not held up by its neighbours at the same address either
+* all that is **known** to the account, those addresses and browsers together: more free tries yet, then the same
+  ladder, so that who knew the password once, and made many of them known, has no tries for each
 * the **address** over all accounts: never refuses, because many people may share it; its tries are marked slow, for
   the narrow lane of `users.turnstile`
 
@@ -27,6 +29,9 @@ class ThrottleLimits:
 
     pair_free: int = 5
     account_free: int = 10
+    known_free: int = 30
+    """Of all known addresses and browsers of an account together: some more than a person with a forgotten password
+    makes in all of theirs."""
     first: float = 1.0
     """Foot of the ladder; each step is twice the one before."""
     longest: float = 900.0
@@ -69,7 +74,7 @@ class Reserved(NamedTuple):
     turn: str
     """Names this try among those of the account."""
     known: bool
-    """The person logged in from this address or with this browser before: the account's count is left alone."""
+    """The person logged in from this address or with this browser before: it counts among those, not with strangers."""
     slow_for: int = 0
     """The address has failed too often lately, and should wait so many seconds after a failure; else 0."""
 

@@ -44,8 +44,15 @@ class StoredThrottle:
         turn = secrets.token_urlsafe(9)
         reply = await self._link.run(
             self._reserve,
-            (keys.source, keys.account, keys.known),
-            (turn, _ms(limits.lease), "1" if guess.device else "", limits.pair_free, limits.account_free),
+            (keys.source, keys.account, keys.familiar, keys.known),
+            (
+                turn,
+                _ms(limits.lease),
+                "1" if guess.device else "",
+                limits.pair_free,
+                limits.account_free,
+                limits.known_free,
+            ),
         )
         match reply:
             case [1, known]:
@@ -75,10 +82,9 @@ class StoredThrottle:
 
     async def _ended(self, reserved: Reserved, outcome: str) -> None:
         limits, keys = self._limits, self.keys_of(reserved.guess)
-        ladders = [(keys.source, limits.pair_free)]
-        # A known address or browser did not ask the account's count, so it must not reset it for the strangers either.
-        if not reserved.known:
-            ladders.append((keys.account, limits.account_free))
+        # What is known did not ask the strangers' count, so it must not reset it for them either; nor the other way.
+        others = (keys.familiar, limits.known_free) if reserved.known else (keys.account, limits.account_free)
+        ladders = ((keys.source, limits.pair_free), others)
         times = (limits.known, limits.first, limits.longest, limits.forget)
         await self._link.run(
             self._end,

@@ -9,6 +9,7 @@
     {prefix}:{b:<login>}       STRING  tries left of a login that waits for its second factor
     {prefix}:{o:<mark>}        STRING  the latest step of time-based codes that a user has used
     {prefix}:{g:<account>}:a   HASH    failed guesses at an account, and those in flight; see reserve_guess.lua
+    ...                  :ka           the same of all addresses and browsers known to an account, which :a leaves out
     ...                  :p:<pair>     the same of an account from one address
     ...                  :d:<device>   the same of an account from one browser that is known
     ...                  :k:<pair>  STRING  somebody logged in to the account from that address
@@ -61,9 +62,13 @@ class GuessKeys(NamedTuple):
     """Where a guess at a secret is counted; all but the address's in one slot."""
 
     account: str
+    """By strangers."""
+    familiar: str
+    """By all that are known."""
     source: str
     """Of the address, or of the browser that is known."""
     known: str
+    """Whether the address is."""
     address: str
 
 
@@ -113,4 +118,4 @@ class Keys:
         """Return the keys of a guess; each argument is a keyed hash in hex, *device* that of a browser if it counts."""
         base = f"{self.prefix}:{{g:{account}}}"
         source = f"{base}:d:{device}" if device else f"{base}:p:{pair}"
-        return GuessKeys(f"{base}:a", source, f"{base}:k:{pair}", f"{self.prefix}:g:{address}")
+        return GuessKeys(f"{base}:a", f"{base}:ka", source, f"{base}:k:{pair}", f"{self.prefix}:g:{address}")

@@ -2,7 +2,7 @@
 
 It says that somebody logged in to one account with this browser, and nothing else: it is no credential, and the
 password is asked for as always. The account is not readable from it, only checked. A stolen one buys a thief a few
-tries, as from one more address, since each mark has its own count.
+tries, as from one more address, since each mark has its own count, and all marks of an account have one together.
 
 Source: OWASP, "Slow down online guessing attacks with device cookies".
 """

@@ -64,6 +64,16 @@ async def test_a_stolen_mark_buys_five_tries_and_takes_none_from_others(house: H
     assert await log_in(house) == 200
 
 
+@pytest.mark.item(123)
+async def test_who_once_knew_the_password_and_kept_many_marks_has_no_five_tries_for_each(house: House) -> None:
+    marks = [(await house.cookies()).device for _ in range(10)]
+    statuses = [await log_in(house, mark, "guess") for mark in marks for _ in range(5)]
+    assert (statuses.count(401), statuses.count(429)) == (30, 20)
+    house.clock.now += 1
+    assert await log_in(house, marks[-1]) == 200
+    assert await log_in(house, marks[-2], "guess") == 401, "whoever knows the password starts afresh"
+
+
 async def test_a_mark_counts_for_one_account_only(house: House) -> None:
     mark = (await house.cookies("bob", "demo")).device
     await attack(house)

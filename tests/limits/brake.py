@@ -13,7 +13,7 @@ Key = tuple[object, ...]
 
 @dataclass
 class Ladder:
-    """Failures at one account, or at one account from one address."""
+    """Failures at one account by all strangers or all that are known, or from one address or browser."""
 
     failures: int = 0
     free_at: float = -math.inf
@@ -82,8 +82,9 @@ class MemoryThrottle:
 
     def _ladders(self, guess: Guess, known: bool) -> list[tuple[Key, int]]:
         key = ("device", *_who(guess), guess.device) if guess.device else _pair(guess)
-        source, account = (key, self.limits.pair_free), (("account", *_who(guess)), self.limits.account_free)
-        return [source] if known else [source, account]
+        strangers = ("account", *_who(guess)), self.limits.account_free
+        familiar = ("known", *_who(guess)), self.limits.known_free
+        return [(key, self.limits.pair_free), familiar if known else strangers]
 
     def _end(self, reserved: Reserved) -> list[tuple[Ladder, int]]:
         ladders = [(self.ladders[key], free) for key, free in self._ladders(reserved.guess, reserved.known)]

@@ -20,8 +20,11 @@ from .servers import Nodes
 
 KEY = b"k" * 32
 HOME, OFFICE, ATTACKER = "192.0.2.1", "192.0.2.2", "203.0.113.9"
-LIMITS = ThrottleLimits(first=100, longest=90_000, forget=8_640_000, address_leak=1000, lease=6000, known=3_000_000)
-"""A hundred times slower than in life: nothing hangs on how long a busy machine takes between two lines of a test."""
+LIMITS = ThrottleLimits(
+    known_free=8, first=100, longest=90_000, forget=8_640_000, address_leak=1000, lease=6000, known=3_000_000
+)
+"""A hundred times slower than in life: nothing hangs on how long a busy machine takes between two lines of a test; and
+with a count for all that is known which a random course of events reaches."""
 
 
 class Brake:
@@ -254,6 +257,49 @@ class ThrottleContract:
         assert await brake.has_turn(address=ATTACKER, device="phone")
         assert await brake.has_turn(address=ATTACKER)
 
+    @pytest.mark.item(123)
+    async def test_many_known_browsers_together_climb_a_ladder_that_is_not_the_strangers(self, brake: Brake) -> None:
+        await brake.succeed(address=HOME)
+        for i in range(8):
+            await brake.fail(1, device=f"browser{i}")
+        assert await brake.delay(device="another") == 1
+        assert await brake.delay(address=HOME) == 1
+        assert await brake.has_turn(address=OFFICE), "whom nobody knows"
+        assert await brake.has_turn("bob", device="another")
+        await brake.wait(LIMITS.first)
+        await brake.fail(1, device="another")
+        assert await brake.delay(device="laptop") == 2
+
+    async def test_so_do_many_known_addresses(self, brake: Brake) -> None:
+        places = [f"2001:db8:0:{i}::1" for i in range(9)]
+        for place in places:
+            await brake.succeed(address=place)
+        for place in places[:8]:
+            await brake.fail(1, address=place)
+        assert await brake.delay(address=places[8]) == 1
+
+    @pytest.mark.item(123)
+    async def test_a_hundred_guesses_at_once_from_as_many_known_browsers_do_not_pass_that_count_together(
+        self, brake: Brake
+    ) -> None:
+        turns = await asyncio.gather(*(brake.ask(device=f"browser{i}") for i in range(100)))
+        assert sum(isinstance(turn, Reserved) for turn in turns) == 8
+        assert sum(isinstance(turn, Busy) for turn in turns) == 92
+
+    async def test_a_success_in_a_known_browser_gives_what_is_known_its_free_tries_back(self, brake: Brake) -> None:
+        for i in range(7):
+            await brake.fail(1, device=f"browser{i}")
+        await brake.succeed(device="laptop")
+        for i in range(7):
+            await brake.fail(1, device=f"browser{i}")
+        assert await brake.has_turn(device="laptop")
+
+    async def test_a_success_of_a_stranger_does_not(self, brake: Brake) -> None:
+        for i in range(8):
+            await brake.fail(1, device=f"browser{i}")
+        await brake.succeed(address=OFFICE)
+        assert await brake.delay(device="laptop") == 1
+
     async def test_a_success_in_a_known_browser_gives_strangers_no_new_tries(self, brake: Brake) -> None:
         await brake.fail(5, address=OFFICE)
         for i in range(5):
@@ -318,7 +364,7 @@ STEPS = st.lists(
         st.sampled_from(["reserve", "reserve", "succeeded", "failed", "failed", "released", "wait"]),
         st.sampled_from(["alice", "bob"]),
         st.sampled_from([HOME, ATTACKER, OFFICE]),
-        st.sampled_from(["", "", "laptop"]),
+        st.sampled_from(["", "", "laptop", "phone"]),
     ),
     max_size=60,
 )
@@ -388,7 +434,7 @@ async def test_the_store_names_nobody(store: SessionStore) -> None:
     for key in await keys_in(store):
         kind = text(await store.link.command("TYPE", key))
         dump += key + repr(await store.link.command("HGETALL" if kind == "hash" else "GET", key))
-    assert dump.count("gw:") == 5
+    assert dump.count("gw:") == 6
     assert not any(name in dump for name in ("alice", "laptop", HOME, ATTACKER))
 
 

@@ -1,11 +1,12 @@
 -- Let a guess begin: {1, whether address or browser is known}. Or {0} while others in flight decide, {-1, ms to wait}.
--- KEYS  ladder of the pair or of the browser, ladder of the account, the mark that the address is known
+-- KEYS  ladder of the pair or of the browser, of the account for strangers, of all that is known to the account,
+--       and the mark that the address is known
 -- ARGV  name of the guess, ms of its lease, '1' for a browser that is known, free guesses of each ladder
 -- A ladder: n failures, fr free again at, fo forgotten at (ms), and for each guess in flight t:<name>, its lease's end.
-local known = ARGV[3] == '1' or redis.call('GET', KEYS[3])
-local ladders = known and 1 or 2
+local known = ARGV[3] == '1' or redis.call('GET', KEYS[4])
+local others = known and 3 or 2
 local wait, busy = 0, false
-for i = 1, ladders do
+for _, i in ipairs({1, others}) do
   local ladder, at, flying, failures = redis.call('HGETALL', KEYS[i]), {}, 0, 0
   for f = 1, #ladder, 2 do
     local field, value = ladder[f], tonumber(ladder[f + 1])
@@ -20,7 +21,7 @@ for i = 1, ladders do
 end
 if wait > 0 then return {-1, wait} end
 if busy then return {0} end
-for i = 1, ladders do
+for _, i in ipairs({1, others}) do
   redis.call('HSET', KEYS[i], 't:' .. ARGV[1], now + tonumber(ARGV[2]))
   keep(KEYS[i], now + tonumber(ARGV[2]))
 end
