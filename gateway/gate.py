@@ -14,14 +14,14 @@ else, so there is no way to an upstream around these steps:
  9. all limits, those by claim too, or 429
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, final
 
 from gateway.errors import Refusal, refuse
 from gateway.head import Credentials, Fields, Renewal, RequestHead
 from gateway.navigation import is_navigation, login_query
 from gateway.routing.conditions import Asked
-from gateway.routing.cors import DENIED, Sharing
+from gateway.routing.cors import DENIED, Sharing, Varying
 from gateway.routing.explained import Explanation
 from gateway.routing.headers import Field, Headers, fit
 from gateway.routing.rules import NOTHING_ASKED, denied, judge, wanted
@@ -85,7 +85,8 @@ class Way(NamedTuple):
     before: "Before | None"
     """What limits ask before all else, and what they ask in the end; None where nothing is counted."""
     admit: "Admit | None"
-    sharing: Sharing | None
+    told: Sharing | Varying | None
+    """What answers carry; None where that is nothing."""
 
 
 @final
@@ -95,6 +96,8 @@ class Crossing(NamedTuple):
     branches: tuple[tuple[Headers, Way | Refusal], ...]
     """The most specific first."""
     otherwise: Way | Refusal
+    vary: Varying
+    """What answers carry that no way leads to."""
 
     def taken(self, field: Field) -> Way | Refusal:
         """Return where a request with these *field*s goes."""
@@ -102,6 +105,10 @@ class Crossing(NamedTuple):
             if fit(headers, field):
                 return way
         return self.otherwise
+
+
+def _varied(way: Way | Refusal, asked: Iterable[Headers]) -> Way | Refusal:
+    return way if isinstance(way, Refusal) else way._replace(told=Varying(asked, way.route.sharing))
 
 
 class Pending(NamedTuple):
@@ -286,8 +293,8 @@ class Gate:
                 way = way.taken(fields.field)
             if type(way) is not Way:
                 return (method == b"OPTIONS" and self._preflight(head)) or way
-        route, rule, upstream_path, log_path, _, before, admit, sharing = way
-        if sharing is not None and method == b"OPTIONS" and (answered := self._preflight(head)) is not None:
+        route, rule, upstream_path, log_path, _, before, admit, told_by = way
+        if told_by is not None and method == b"OPTIONS" and (answered := self._preflight(head)) is not None:
             return answered
 
         if rule.addresses is not None and not rule.addresses.has(head.peer.address):
@@ -338,7 +345,7 @@ class Gate:
                 entered = told
         if rule.shadow is not None and not counted and verified is not None:
             self._try_candidate(rule.shadow, head, way, verified.identity)
-        lines = b"" if sharing is None and not waited else self._lines(head, sharing)
+        lines = b"" if told_by is None and not waited else self._lines(head, told_by)
         if entered is not None:
             lines += entered.lines
         return _new(Permit, (route, rule, upstream_path, log_path, verified, cookie, handshake, lines, entered))
@@ -353,15 +360,17 @@ class Gate:
         """Return the header lines of every answer to *head*, a refusal too, each ended by CRLF."""
         key = (head.method, head.fields.host, head.target)
         way = self._ways.get(key) or self._way(key)
+        otherwise: Varying | None = None
         if type(way) is Crossing:
+            otherwise = way.vary
             way = way.taken(head.fields.field)
-        return self._lines(head, way.sharing if type(way) is Way else None)
+        return self._lines(head, way.told if type(way) is Way else otherwise)
 
     @staticmethod
-    def _lines(head: RequestHead, sharing: Sharing | None) -> bytes:
+    def _lines(head: RequestHead, told: Sharing | Varying | None) -> bytes:
         renewal = head.fields.renewal
         lines = b"" if renewal is None else renewal.lines
-        return lines if sharing is None else lines + sharing.lines(head.fields.origin)
+        return lines if told is None else lines + told.lines(head.fields.origin)
 
     def _preflight(self, head: RequestHead) -> Answered | None:
         """Answer what a browser asks before a page's request (Fetch 4.8), by the route which that request would meet.
@@ -380,7 +389,7 @@ class Gate:
         if type(way) is Crossing:
             ways = [one for one in (*(one for _, one in way.branches), way.otherwise) if not isinstance(one, Refusal)]
             names = tuple({one.name: None for headers, _ in way.branches for one in headers})
-        sharings = [one.sharing for one in ways if type(one) is Way and one.sharing is not None]
+        sharings = [one.route.sharing for one in ways if type(one) is Way and one.route.sharing is not None]
         if not sharings or len(sharings) < len(ways):
             return None
         assert type(ways[0]) is Way
@@ -407,8 +416,10 @@ class Gate:
             return refuse("method_not_allowed", "never" if method in _NEVER else "", allow=match.allow)
         way: Way | Crossing | Refusal
         if isinstance(match, Fork):
-            branches = tuple((one.route.headers, self._along(one, target)) for one in match.branches)
-            way = Crossing(branches, self._along(match.otherwise, target))
+            asked = [one.route.headers for one in match.branches]
+            ways = (_varied(self._along(one, target), asked) for one in match.branches)
+            otherwise = _varied(self._along(match.otherwise, target), asked)
+            way = Crossing(tuple(zip(asked, ways, strict=True)), otherwise, Varying(asked))
         else:
             way = self._along(match, target)
             if isinstance(way, Refusal):

@@ -11,7 +11,7 @@ from gateway.routing.route import RouteOptions
 from gateway.routing.rules import Rule
 from gateway.routing.table import Route
 from tests.proxy.harness import PUBLIC
-from tests.test_gate import Door, bearer
+from tests.test_gate import Door, bearer, head
 
 USER = Rule(roles=frozenset({"user"}))
 ADMIN = Rule(roles=frozenset({"admin"}))
@@ -83,3 +83,33 @@ def test_a_method_that_no_variant_has_is_405_whatever_the_headers(door: Door) ->
     verdict = door.admit("/o/7", method="PUT")
     assert isinstance(verdict, Refusal)
     assert (verdict.code.name, verdict.allow) == ("method_not_allowed", "GET, HEAD, POST")
+
+
+VARY = b"Vary: x-open, x-version\r\n"
+
+
+@pytest.mark.parametrize("lines", [[bearer("good")], ["X-Version: 3", "X-Open: no"]])
+def test_each_permit_of_such_a_path_varies_by_the_names_that_decide(door: Door, lines: list[str]) -> None:
+    verdict = door.admit("/v/x", *lines)
+    assert isinstance(verdict, Permit)
+    assert verdict.lines == VARY
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "said"),
+    [
+        ("/v/x", [], VARY),
+        ("/v/x", ["X-Version: 2"], VARY),
+        ("/o/7", [bearer("good")], b"Vary: x-inside\r\n"),
+        ("/s/a%2Fb", [bearer("good")], b"Vary: x-slash\r\n"),
+        ("/public/x", [], b""),
+        ("/api/x", [], b""),
+    ],
+    ids=["no token", "another route", "no route", "a path that is refused", "public", "none decide"],
+)
+def test_refusals_vary_as_well_and_no_other_path_does(door: Door, target: str, lines: list[str], said: bytes) -> None:
+    assert door.gate.lines(head(target, *lines)) == said
+
+
+def test_a_permit_of_any_other_path_carries_nothing(door: Door) -> None:
+    assert door.permit("/public/x", "X-Version: 2").lines == b""

@@ -8,6 +8,8 @@ may be open to all origins; then no answer names one, and no cookie counts (Fetc
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
+from gateway.routing.headers import Headers
+
 Fields = Sequence[tuple[str, str]]
 
 ANY = "*"
@@ -96,6 +98,27 @@ class Sharing:
         cors = self._cors._replace(methods=method.decode(), headers=headers)
         vary = [] if ANY in cors.origins else [("Vary", VARY)]
         return _lines([*preflight(cors, origin.decode("latin-1")), *vary])
+
+
+@final
+class Varying:
+    """What answers say of the header fields that decide which route is met, and of sharing where that route shares.
+
+    Else a cache in front, or a browser's own, would give the answer of one route to who asks for another one
+    (RFC 9110 section 12.5.5).
+    """
+
+    __slots__ = ("_line", "_sharing")
+
+    def __init__(self, asked: Iterable[Headers], sharing: Sharing | None = None) -> None:
+        """*asked* is what all routes of a path ask for."""
+        names = sorted({one.name.decode() for headers in asked for one in headers})
+        self._line = _lines([("Vary", ", ".join(names))])
+        self._sharing = sharing
+
+    def lines(self, origin: bytes | None) -> bytes:
+        """Return the header lines of an answer to a page of *origin*; never empty."""
+        return self._line if self._sharing is None else self._line + self._sharing.lines(origin)
 
 
 def _lines(fields: Fields) -> bytes:
