@@ -255,8 +255,7 @@ def _login_page(model: Model) -> bytes:
 def _cookies(model: Model) -> CookieSettings:
     same_site = model.config.tokens.cookie.same_site.capitalize()
     refresh = same_site if model.effective.silent_refresh else "Strict"
-    older = model.config.tokens.cookie.older_domains
-    return CookieSettings(same_site, refresh, allowed=model.effective.cookies, older_domains=older)
+    return CookieSettings(same_site, refresh, allowed=model.effective.cookies)
 
 
 def _kept(model: Model, before: Serving | None) -> dict[str, Pool]:

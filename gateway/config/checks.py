@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from gateway.config.clients import findings as client_findings
 from gateway.config.document import Loc
@@ -42,7 +41,6 @@ def check(draft: Draft) -> None:
         _issuers,
         _clients,
         _silent_refresh,
-        _cookie_domains,
     ):
         for finding in step(draft):
             draft.document.fault(finding.loc, finding.reason, finding.hint, at_key=finding.at_key)
@@ -178,16 +176,6 @@ def _silent_refresh(draft: Draft) -> Iterator[Finding]:
     for loc, levels in places(draft):
         if getattr(levels[0], "silent_refresh", False):
             yield Finding((*loc, "silent_refresh"), f"there are no cookies to renew: {why}", at_key=True)
-
-
-def _cookie_domains(draft: Draft) -> Iterator[Finding]:
-    if not draft.sound("server", "tokens"):
-        return
-    host = urlsplit(draft.config.effective.origin).hostname or ""
-    for at, domain in enumerate(draft.config.tokens.cookie.older_domains):
-        if host != domain and not host.endswith(f".{domain}"):
-            reason = f"no browser lets {host} touch the cookies of {domain}"
-            yield Finding(("tokens", "cookie", "older_domains", at), reason, "name that host, or a domain above it")
 
 
 def _transport(draft: Draft) -> Iterator[Finding]:

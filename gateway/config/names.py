@@ -111,13 +111,6 @@ def issuer_name(value: str) -> str:
     return value
 
 
-def cookie_domain(value: str) -> str:
-    """Return *value* when it can be the Domain of a cookie: a host name of several labels (RFC 6265 section 5.3)."""
-    if re.fullmatch(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]", value) is None:
-        raise Wrong(f'"{value}" is no domain that a cookie can have', "write it like example.com")
-    return value
-
-
 def base_path(value: str) -> str:
     """Return *value* when the gateway's own endpoints can live below it."""
     try:

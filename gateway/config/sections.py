@@ -174,8 +174,6 @@ class CookieConfig(Model):
     """Attributes of our cookies; names, Secure and HttpOnly are fixed."""
 
     same_site: Literal["lax", "strict"] = "lax"
-    older_domains: ListOf[Annotated[Text, AfterValidator(names.cookie_domain)]] = ()
-    """Domains that cookies of our names were once set for, to be expired where a browser still has them."""
 
 
 Audience = Annotated[

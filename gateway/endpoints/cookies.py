@@ -1,7 +1,8 @@
 """The gateway's cookies: how they are set, cleared and read.
 
-`__Host-` makes the browser insist on Secure, Path=/ and no Domain, so no sibling host can plant one; `Http` adds that
-script did not make it. The CSRF cookie alone is readable by script, which is its purpose, and proves nothing by itself.
+`__Host-` makes the browser insist on Secure, Path=/ and no Domain, so no sibling host can plant one, and none
+of a whole domain can stand beside ours; `Http` adds that script did not make it. The CSRF cookie alone is readable by
+script, which is its purpose, and proves nothing by itself.
 
 Sources: draft-ietf-httpbis-rfc6265bis (prefixes, SameSite, 4096 bytes), draft-ietf-oauth-browser-based-apps 6.1.3.2.
 """
@@ -38,9 +39,6 @@ class CookieSettings:
     to such a route. The CSRF cookie is always Strict."""
     allowed: bool = True
     """Whether cookies count at all; else none is read and none is given."""
-    older_domains: tuple[str, ...] = ()
-    """Domains that cookies of these names were once set for, where a browser still has them: they are expired whenever
-    ours are set or cleared, else each request of that browser would bring both (identity.md 4, 155)."""
 
 
 class Carried(NamedTuple):
@@ -103,7 +101,7 @@ def setting(jar: Jar, settings: CookieSettings) -> tuple[str, ...]:
     )
     if any(len(line) > MAX_COOKIE for line in lines):
         raise Refused(refuse("internal_error", "cookie_too_large"))
-    return lines + _older(settings)
+    return lines
 
 
 def clearing(settings: CookieSettings) -> tuple[str, ...]:
@@ -112,13 +110,20 @@ def clearing(settings: CookieSettings) -> tuple[str, ...]:
         _line(ACCESS_COOKIE, "", 0, settings.same_site),
         _line(REFRESH_COOKIE, "", 0, settings.refresh_same_site),
         _line(CSRF_COOKIE, "", 0, "Strict", script=True),
-        *_older(settings),
     )
 
 
+def clearing_repeated(settings: CookieSettings) -> tuple[str, ...]:
+    """Return the `Set-Cookie` values that expire all there are, for a browser that sent one of them twice.
+
+    Also that of the device, which nothing else ends before its time, so that no browser is refused for half a year.
+    """
+    return (*clearing(settings), _line(LOGIN_COOKIE, "", 0, "Strict"), _line(DEVICE_COOKIE, "", 0, "Strict"))
+
+
 def clearing_lines(settings: CookieSettings) -> bytes:
-    """Return the header lines of `clearing`, for answers that are not made here."""
-    return "".join(f"Set-Cookie: {line}\r\n" for line in clearing(settings)).encode("latin-1")
+    """Return the header lines of `clearing_repeated`, for answers that are not made here."""
+    return "".join(f"Set-Cookie: {line}\r\n" for line in clearing_repeated(settings)).encode("latin-1")
 
 
 def set_all(response: web.StreamResponse, jar: Jar, settings: CookieSettings) -> None:
@@ -150,14 +155,6 @@ def clear_all(response: web.StreamResponse, settings: CookieSettings) -> None:
     """Expire the three cookies."""
     for line in clearing(settings):
         response.headers.add("Set-Cookie", line)
-
-
-def _older(settings: CookieSettings) -> tuple[str, ...]:
-    return tuple(
-        f"{name}=; Domain={domain}; Path=/; Secure; Max-Age=0"
-        for domain in settings.older_domains
-        for name in (ACCESS_COOKIE, REFRESH_COOKIE, CSRF_COOKIE)
-    )
 
 
 def _line(name: str, value: str, age: int | None, same_site: str, *, script: bool = False) -> str:

@@ -51,7 +51,8 @@ async def _from_cookie(request: web.Request, carried: Carried, services: Service
     if carried.refresh is None:
         refused = refusal_answer(refuse("invalid_grant", "cookie_repeated" if carried.repeated else "missing"), facts)
         if carried.repeated:
-            cookies.clear_all(refused, services.cookies)
+            for line in cookies.clearing_repeated(services.cookies):
+                refused.headers.add("Set-Cookie", line)
         return refused
     refuse_foreign(request, (session_of(carried.refresh, services),), services.secrets, services.origins)
     outcome = await services.sessions.refresh(carried.refresh)

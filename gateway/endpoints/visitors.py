@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.endpoints import cookies
 from gateway.endpoints.answers import STORE_RETRY
-from gateway.endpoints.cookies import Carried, clearing
+from gateway.endpoints.cookies import Carried, clearing, clearing_repeated
 from gateway.endpoints.facts import FACTS
 from gateway.endpoints.granted import jar_of
 from gateway.endpoints.refresh import session_of
@@ -85,7 +85,7 @@ async def visitor(request: web.Request, services: Services) -> Visitor | Nobody:
         fresh = () if token == carried.csrf else (cookies.csrf_line(token),)
         return Visitor(identity, token, fresh)
     if carried.refresh is None:
-        return Nobody(clearing(services.cookies) if carried.repeated else ())
+        return Nobody(clearing_repeated(services.cookies) if carried.repeated else ())
     outcome = await services.sessions.refresh(carried.refresh)
     if isinstance(outcome, InvalidGrant):
         return Nobody(clearing(services.cookies) if outcome.is_over else ())

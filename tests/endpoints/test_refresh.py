@@ -180,7 +180,8 @@ async def test_a_cookie_that_comes_twice_counts_as_none_and_is_cleared(house: Ho
     both = {"Cookie": f"__Host-Http-gw-rt={one.refresh}; __Host-Http-gw-rt={two.refresh}"}
     response = await house.client.post("/auth/refresh", headers={**both, "Sec-Fetch-Site": "same-origin"})
     assert response.status == 401
-    assert response.headers.getall("Set-Cookie") == CLEARED
+    assert response.headers.getall("Set-Cookie")[:3] == CLEARED
+    assert len(response.headers.getall("Set-Cookie")) == 5
     assert house.sessions.refreshes == 0
 
 
