@@ -7,6 +7,7 @@ from gateway.config.clients import findings as client_findings
 from gateway.config.document import Loc
 from gateway.config.draft import Draft
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
+from gateway.config.entries import RouteConfig
 from gateway.config.faults import meant
 from gateway.config.findings import Finding
 from gateway.config.issuers import findings as issuer_findings
@@ -15,8 +16,8 @@ from gateway.config.limit_checks import limit_findings
 from gateway.config.models import IDENTITY_HEADERS
 from gateway.config.rule_checks import places, role_findings, rule_findings
 from gateway.routing.rewriting import rewriting
-from gateway.routing.table import Route, Rule, ties
-from gateway.routing.template import parse, shape
+from gateway.routing.table import Route, RouteOptions, Rule, ties
+from gateway.routing.template import folded, parse, shape
 from gateway.sessions.address import parse as parse_store
 from gateway.tokens.issue import RESERVED
 from gateway.users.claims import OWN
@@ -78,11 +79,17 @@ def _ties(draft: Draft) -> Iterator[Finding]:
             upstream=route.to,
             rules={method.encode(): Rule() for method in route.method_rules},
             headers=route.wanted_headers,
+            options=RouteOptions(any_case=_any_case(draft, route)),
         )
         for index, route in draft.whole_routes()
     ]
     for tie in ties(routes):
         yield Finding(("routes", tie.second.index, "headers" if tie.both else "path"), *tie.words())
+
+
+def _any_case(draft: Draft, route: RouteConfig) -> bool:
+    upstream = draft.config.upstreams.get(route.to)
+    return upstream is not None and upstream.any_case
 
 
 def _own_headers(draft: Draft) -> Iterator[Finding]:
@@ -100,12 +107,13 @@ def _own_headers(draft: Draft) -> Iterator[Finding]:
 def _own_paths(draft: Draft) -> Iterator[Finding]:
     exact = {shape(parse(path)): path for path in (JWKS_PATH, METADATA_PATH)}
     login = draft.config.login
-    base = () if login is None else shape(parse(login.base_path))
+    base = () if login is None else parse(login.base_path)
     for index, route in draft.whole_routes():
-        path = shape(parse(route.path))
+        spelled = folded if _any_case(draft, route) else tuple
+        path, own = shape(spelled(parse(route.path))), shape(spelled(base))
         if path in exact:
             yield Finding(("routes", index, "path"), f"{exact[path]} is the gateway's own", "remove the route")
-        elif login is not None and path[: len(base)] == base:
+        elif login is not None and path[: len(own)] == own:
             reason = f"everything below {login.base_path} is the gateway's own"
             yield Finding(("routes", index, "path"), reason, "choose another path, or move login.base_path")
 

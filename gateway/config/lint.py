@@ -35,6 +35,7 @@ def lint(config: Config, users: Mapping[str, UserRecord]) -> list[Fault]:
         *reach_findings(config, users),
         *sharing_findings(config),
         *_single_alternatives(config),
+        *_capitals(config),
         *permission_findings(config, users),
         *_evadable(config),
         *variant_findings(config),
@@ -128,6 +129,19 @@ def _evadable(config: Config) -> Iterator[Finding]:
             if kinds[name] is LimitKind.ADDRESS:
                 reason = "what does TLS in front of this gateway has one address, and all clients share its limit"
                 yield Finding(loc, reason, "write server.trusted_proxies")
+
+
+def _capitals(config: Config) -> Iterator[Finding]:
+    """Routes of one service that capitals tell apart; many services do not."""
+    seen: dict[tuple[str, str | None, str], str] = {}
+    for index, route in enumerate(config.routes):
+        upstream = config.upstreams.get(route.to)
+        if upstream is None or upstream.any_case:
+            continue
+        other = seen.setdefault((route.to, route.host, route.path.lower()), route.path)
+        if other != route.path:
+            reason = f"only capitals tell this from {other}, and a service that ignores them has one rule for both"
+            yield Finding(("routes", index, "path"), reason, f"write paths: case_insensitive at upstreams.{route.to}")
 
 
 def _single_alternatives(config: Config) -> Iterator[Finding]:

@@ -109,6 +109,7 @@ def _options(config: Config, written: RouteConfig) -> RouteOptions:
         silent_refresh=_nearest(levels, "silent_refresh"),
         csrf_always=_nearest(levels, "csrf") == "always",
         retry=_retry(upstream.retry if upstream else RetryConfig()),
+        any_case=upstream is not None and upstream.any_case,
         cors=_cors(_nearest(levels, "cors")),
     )
 

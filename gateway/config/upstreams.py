@@ -212,6 +212,14 @@ class UpstreamConfig(Model):
     hash_by: Annotated[Text, AfterValidator(_hash_by)] | None = None
     host: Literal["target", "keep"] = "target"
     """The Host header the service sees: its own address, or what the client sent."""
+    paths: Literal["case_sensitive", "case_insensitive"] = "case_sensitive"
+    """case_insensitive: the service reads /Admin as /admin, so its routes match in any case."""
+
+    @property
+    def any_case(self) -> bool:
+        """Routes to it match in any case."""
+        return self.paths == "case_insensitive"
+
     timeouts: TimeoutsConfig = TimeoutsConfig()
     pool: PoolConfig = PoolConfig()
     health: HealthConfig | None = None

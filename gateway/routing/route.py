@@ -116,6 +116,8 @@ class RouteOptions:
     csrf_always: bool = False
     """Also GET needs the forgery check here, because it changes something."""
     retry: Retry = Retry()
+    any_case: bool = False
+    """Plain segments match in capitals and small letters alike, because the service reads them so."""
     cors: Cors | None = None
     """Pages of other origins that may ask and read; the methods are those of the route, not of this."""
 

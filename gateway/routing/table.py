@@ -7,7 +7,8 @@ fit. Method and header fields never fall back: the best path decides, a method i
 none of its routes asks for are 404. So nobody gets from a path to what lies above it by leaving a header out.
 
 A template without ``**`` matches with and without a trailing slash, and ``/admin/**`` matches ``/admin`` too, so no
-spelling of a path escapes its rule. Letters are compared as they are, in every branch.
+spelling of a path escapes its rule. Letters are compared as they are, unless the service of a route reads them in any
+case: then its route is found in any case, and a path as it is written comes first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from gateway.routing.host import without_port
 from gateway.routing.rewriting import apply
 from gateway.routing.route import DEFAULT_METHODS, Retry, Route, RouteOptions, Timeouts, WebSocketOptions, allow_of
 from gateway.routing.rules import Access, Rule
-from gateway.routing.template import Kind, Segment, is_uuid, segments_of, shape
+from gateway.routing.template import Kind, Segment, folded, is_uuid, segments_of, shape
 
 __all__ = [
     "RouteTable",
@@ -112,12 +113,16 @@ class Tie(NamedTuple):
 
 def ties(routes: Iterable[Route]) -> Iterator[Tie]:
     """Yield the pairs of *routes* that only differ in the names of their parameters, or not at all."""
-    by_path: dict[object, list[Route]] = {}
+    by_path: dict[tuple[bool, object, object], list[Route]] = {}
     for route in routes:
-        by_path.setdefault((route.host, shape(route.segments)), []).append(route)
-    for same_path in by_path.values():
+        by_path.setdefault((False, route.host, shape(route.segments)), []).append(route)
+        if route.options.any_case:
+            by_path.setdefault((True, route.host, shape(folded(route.segments))), []).append(route)
+    for (in_any_case, *_), same_path in by_path.items():
         for at, route in enumerate(same_path):
             for other in same_path[:at]:
+                if in_any_case and shape(route.segments) == shape(other.segments):
+                    continue  # said already
                 if route.headers == other.headers:
                     if methods := tuple(method for method in route.rules if method in other.rules):
                         yield Tie(other, route, methods)
@@ -146,9 +151,11 @@ def _serves(route: Route, method: bytes) -> bool:
 class _Leaf:
     """Where a template ends: the routes of one host and path, told apart by method, and rarely by header fields."""
 
-    __slots__ = ("allow", "branches", "by_method")
+    __slots__ = ("allow", "branches", "by_method", "kinds")
 
-    def __init__(self) -> None:
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.kinds = (*(int(segment.kind) for segment in segments), -1)
+        """The smaller, the more specific; a template that ends beats a `**`."""
         self.by_method: dict[bytes, Match] = {}
         """Without values of parameters."""
         self.branches: dict[bytes, list[Match]] = {}
@@ -201,7 +208,7 @@ class _Node:
         self.leaf: _Leaf | None = None
         self.rest: _Leaf | None = None
 
-    def grow(self, segments: Iterable[Segment], words: _Words) -> _Leaf:
+    def grow(self, segments: Sequence[Segment], words: _Words) -> _Leaf:
         """Return the leaf of *segments* below this node, made where it is missing."""
         node = self
         for segment in segments:
@@ -218,13 +225,16 @@ class _Node:
                 case Kind.ANY:
                     node.any = node = node.any or _Node()
                 case Kind.REST:
-                    node.rest = node.rest or _Leaf()
+                    node.rest = node.rest or _Leaf(segments)
                     return node.rest
-        node.leaf = node.leaf or _Leaf()
+        node.leaf = node.leaf or _Leaf(segments)
         return node.leaf
 
 
-def _find(node: _Node, segments: Sequence[bytes], at: int) -> tuple[_Leaf, tuple[bytes, ...]] | None:
+_Hit = tuple[_Leaf, tuple[bytes, ...]]
+
+
+def _find(node: _Node, segments: Sequence[bytes], at: int) -> _Hit | None:
     """Return the best leaf for the segments from *at* on, with the values of its parameters.
 
     Bounded by the templates, not by the path: each node is seen once at most.
@@ -244,6 +254,18 @@ def _find(node: _Node, segments: Sequence[bytes], at: int) -> tuple[_Leaf, tuple
     return (node.rest, ()) if node.rest else None
 
 
+def _in_any_case(root: _Node, segments: Sequence[bytes], as_written: _Hit | None) -> _Hit | None:
+    """Return what *segments* meet below *root*, which has templates in small letters, where it is more specific."""
+    found = _find(root, [segment.lower() for segment in segments], 0)
+    if found is None or (as_written is not None and as_written[0].kinds <= found[0].kinds):
+        return as_written
+    leaf, _ = found
+    return leaf, tuple(segment for kind, segment in zip(leaf.kinds, segments, strict=False) if kind in _VALUES)
+
+
+_VALUES = (Kind.INT, Kind.UUID, Kind.ANY)
+
+
 class RouteTable:
     """All routes, ready to be asked.
 
@@ -260,6 +282,8 @@ class RouteTable:
         self._exact: dict[bytes, _Node] = {}
         self._below: dict[bytes, _Node] = {}
         """By what their names end in, the dot in front included."""
+        self._any_case: dict[_Node, _Node] = {}
+        """By where routes of a host begin: the same for those that are found in any case, in small letters."""
         leaves: dict[int, _Leaf] = {}
         words = _Words()
         for route in routes:
@@ -269,9 +293,13 @@ class RouteTable:
                 root = self._below.setdefault(route.host[1:].encode(), _Node())
             else:
                 root = self._exact.setdefault(route.host.encode(), _Node())
-            leaf = root.grow(route.segments, words)
-            leaf.add(route, words)
-            leaves[id(leaf)] = leaf
+            grown = [root.grow(route.segments, words)]
+            if route.options.any_case:
+                below = self._any_case.setdefault(root, _Node())
+                grown.append(below.grow(folded(route.segments), words))
+            for leaf in grown:
+                leaf.add(route, words)
+                leaves[id(leaf)] = leaf
         for leaf in leaves.values():
             leaf.close()
         self._any_host = not self._exact and not self._below
@@ -302,7 +330,10 @@ class RouteTable:
             return NO_ROUTE  # "*" is for the server itself
         segments = segments_of(path)
         for root in self._roots(host):
-            if found := _find(root, segments, 0):
+            found = _find(root, segments, 0)
+            if self._any_case and (below := self._any_case.get(root)):
+                found = _in_any_case(below, segments, found)
+            if found:
                 leaf, values = found
                 hit = leaf.by_method.get(method)
                 if leaf.branches and (branches := leaf.branches.get(method)):

@@ -120,6 +120,11 @@ def shape(segments: Sequence[Segment]) -> tuple[tuple[Kind, bytes], ...]:
     return tuple((segment.kind, segment.literal) for segment in segments)
 
 
+def folded(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Return *segments* for paths in small letters. Those of ASCII only: services do not agree about the others."""
+    return tuple(segment._replace(literal=segment.literal.lower()) for segment in segments)
+
+
 def param_names(segments: Sequence[Segment]) -> tuple[str, ...]:
     """Return the names of the parameters of *segments*, in order."""
     return tuple(segment.name for segment in segments if segment.name)

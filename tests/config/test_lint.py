@@ -257,6 +257,14 @@ FINDINGS = [
         id="a public prefix for whoever sends a header is said once",
     ),
     pytest.param(
+        "routes:\n  - {path: /Users, to: near, roles: [admin]}\n  - {path: /users, to: near}\n",
+        [
+            "7: routes[1].path: only capitals tell this from /Users, and a service that ignores them has one rule for "
+            "both"
+        ],
+        id="capitals",
+    ),
+    pytest.param(
         f"server: {{secret: {os.urandom(20).hex()}}}\n",
         ["5: server.secret: a secret in this file is in every copy of it"],
         id="a secret in the file",
