@@ -53,6 +53,11 @@ def engine(config: Config, clock: Clock, sight: Sight) -> Engine:
     )
 
 
+def field_kinds(config: Config) -> FieldKinds:
+    """Return what is done with the fields of requests."""
+    return FieldKinds(name.encode() for name in {*config.effective.identity_headers, *IDENTITY_HEADERS})
+
+
 def snapshot(
     config: Config, gate: Gate, routes: RouteTable, made: Mapping[str, Pool], *, clearing: bytes = b""
 ) -> Snapshot:
@@ -60,7 +65,7 @@ def snapshot(
     return Snapshot(
         gate=gate,
         plans=plans(routes.routes, made),
-        kinds=FieldKinds(name.encode() for name in {*config.effective.identity_headers, *IDENTITY_HEADERS}),
+        kinds=field_kinds(config),
         base_path=(config.login.base_path if config.login else "/auth").encode(),
         trusted_proxies=tuple(config.server.trusted_proxies),
         clearing=clearing,

@@ -13,6 +13,7 @@ from gateway.commands.option import CONFIG, guarded
 from gateway.config.document import dotted
 from gateway.config.faults import meant
 from gateway.config.leaves import HIDDEN, leaves
+from gateway.config.limits import limits_of
 from gateway.config.load import load
 from gateway.config.models import Config
 from gateway.errors import ConfigError
@@ -62,6 +63,7 @@ def values(config: Config) -> Iterator[Value]:
         "tokens.issuer": (derived.issuer, "server.public_url" if config.server.public_url else "server.listen"),
         "tokens.audience": (list(derived.audience), "tokens.issuer"),
         "server.public_url": (derived.origin, "server.listen"),
+        **dict(_limits(config)),
     }
     document = config.document
     for leaf in leaves(config):
@@ -77,6 +79,24 @@ def values(config: Config) -> Iterator[Value]:
             yield Value(key, leaf.shown, config.place(*leaf.loc[:-1], file))
         else:
             yield Value(key, leaf.shown, "default" if leaf.default else config.place(*leaf.loc))
+
+
+def _limits(config: Config) -> Iterator[tuple[str, tuple[object, str]]]:
+    """Yield what is in force where a limit or a plan says nothing, and the key that says it instead."""
+    for name, limit in limits_of(config.limits).items():
+        written = config.limits[name]
+        usual = dotted(("limits", name))
+        if written.burst is None and limit.allowed.rate is not None:
+            yield f"{usual}.burst", (limit.allowed.burst, f"{usual}.rate")
+        for plan, own in ({} if written.plans is None else written.plans.named).items():
+            here, allowed = dotted(("limits", name, "plans", plan)), limit.plans[plan]
+            rated = here if "rate" in own.model_fields_set else usual
+            if rated == usual and allowed.rate is not None:
+                yield f"{here}.rate", (str(allowed.rate), f"{usual}.rate")
+            if own.burst is None and allowed.rate is not None:
+                yield f"{here}.burst", (allowed.burst, f"{rated}.rate" if written.burst is None else f"{usual}.burst")
+            if "max_inflight" not in own.model_fields_set and allowed.inflight is not None:
+                yield f"{here}.max_inflight", (allowed.inflight, f"{usual}.max_inflight")
 
 
 def _is_below(key: str, asked: str) -> bool:

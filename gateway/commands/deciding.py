@@ -8,15 +8,19 @@ running gateway knows is left out: revocations, budgets of addresses and clients
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from gateway.app.forwarding import field_kinds
 from gateway.config.faults import meant
 from gateway.config.models import Config
 from gateway.config.roles import bringing
 from gateway.config.routes import route_table
 from gateway.errors import ConfigError, Refusal, refuse
 from gateway.gate import Answered, Gate, Pending, Permit
-from gateway.head import Fields, Peer, RequestHead
+from gateway.head import Peer, RequestHead
+from gateway.proxy.forwarded import forwarded
+from gateway.proxy.names import HostForms
+from gateway.proxy.request import read_fields
 from gateway.routing.conditions import Asked as Looked
 from gateway.routing.explained import Explanation
 from gateway.routing.host import normal_host
@@ -61,7 +65,8 @@ class Asked:
     target: str
     host: str = "localhost"
     address: str = "127.0.0.1"
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[tuple[str, str], ...] = ()
+    """Header fields in order; a name may come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Deciding:
         self._users = users
         self._brought = bringing(config.roles)
         self._callers: dict[bytes, Verified | Invalid] = {}
+        self._kinds, self._hosts = field_kinds(config), HostForms(normal_host)
         derived = config.effective
         ring = KeyRing([generate_key("ES256")])
         ttl, leeway = round(config.tokens.access_ttl), config.tokens.leeway
@@ -162,38 +168,41 @@ class Deciding:
         return self._decide(token, asked)
 
     def _decide(self, token: bytes | None, asked: Asked) -> Verdict:
-        fields = Fields()
-        host = normal_host(asked.host.encode("utf-8", "surrogateescape"))
-        if host is None:
+        host = asked.host.encode("utf-8", "surrogateescape")
+        if self._hosts[host] is None:
             raise ConfigError(f'"{asked.host}" is no host name')
-        fields.host = host
-        fields.passed = b"".join(f"{name}: {value}\r\n".encode() for name, value in asked.fields.items())
+        pairs = [(b"Host", host), *((name.encode(), value.encode()) for name, value in asked.fields)]
         if token is not None:
-            fields.authorization = b"Bearer " + token
+            pairs.append((b"Authorization", b"Bearer " + token))
+        fields = read_fields(pairs, 1, self._kinds, self._hosts)
+        if isinstance(fields, Refusal):
+            return Verdict(fields, None, None, fields.status, _explanation(fields, None))
+        peer = forwarded(fields, Peer(asked.address, True), tuple(self.config.server.trusted_proxies)).peer
         target = asked.target.encode("utf-8", "surrogateescape")
-        head = RequestHead(asked.method.encode(), target, 1, fields, Peer(asked.address, True))
+        head = RequestHead(asked.method.encode(), target, 1, fields, peer)
         verdict = self._gate.admit(head)
         caller = self._callers.get(token) if token is not None else None
         identity = caller.identity if isinstance(caller, Verified) else None
-        match = self._match(asked.method.encode(), host, target, fields)
+        match = self._match(head)
         if isinstance(verdict, Pending):  # everything is known here
             verdict = refuse("internal_error", "pending")
         if isinstance(verdict, Refusal):
             return Verdict(verdict, match, identity, verdict.status, _explanation(verdict, match))
         assert isinstance(verdict, Permit | Answered)
         status = verdict.status if isinstance(verdict, Answered) else SERVED
-        looked = Looked({} if match is None else match.params, asked.address, time.time(), fields.field)
+        looked = Looked({} if match is None else match.params, peer.address, time.time(), fields.field)
         rule = (
             None if match is None or isinstance(verdict, Answered) else match.rule
         )  # nobody asks it for an answer of ours
         explanation = Explanation(match and match.route, rule, identity, looked, None)
         return Verdict(None, match, identity, status, explanation)
 
-    def _match(self, method: bytes, host: bytes, raw: bytes, fields: Fields) -> Match | None:
+    def _match(self, head: RequestHead) -> Match | None:
+        method, raw, _, fields, _ = head
         target = read(raw)
         if isinstance(target, BadTarget):
             return None
-        found = self.routes.match(method, host, target.path)
+        found = self.routes.match(method, fields.host, target.path)
         if isinstance(found, Fork):
             found = found.taken(fields.field)
         return found if isinstance(found, Match) else None
@@ -214,6 +223,8 @@ class Deciding:
     # --- the gate's question about a token ---
 
     def check(self, token: bytes, _now: float) -> Verified | Invalid:
+        if token not in self._callers:
+            raise ConfigError("a token in Sec-WebSocket-Protocol is not looked at; --as and --token say who asks")
         return self._callers[token]
 
     def remembers(self, token: bytes) -> bool:

@@ -32,7 +32,9 @@ from gateway.tokens.verify import Identity, Invalid
 @click.option("--mfa", is_flag=True, help="Whoever asks has logged in with a second factor.")
 @click.option("--token", help="A token whose owner asks; - reads it from standard input.")
 @click.option("--host", default="localhost", show_default=True)
-@click.option("--address", default="127.0.0.1", show_default=True, help="The client's.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Whose connection it is: the client, or a proxy."
+)
 @click.option("-H", "--header", "headers", metavar="NAME:VALUE", multiple=True, help="A header of the request.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def explain_command(
@@ -81,14 +83,26 @@ def explain_command(
     sys.exit(1 if refused else 0)
 
 
-def _fields(headers: tuple[str, ...]) -> Mapping[str, str]:
-    fields = {}
+_NOT_HERE = {
+    "authorization": "--as and --token say who asks",
+    "cookie": "cookies are not looked at; --as and --token say who asks",
+    "host": "--host says which",
+    "content-length": "bodies are not looked at",
+    "transfer-encoding": "bodies are not looked at",
+}
+"""Fields that say what an option says, or what only a real request can."""
+
+
+def _fields(headers: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    fields = []
     for header in headers:
         name, colon, value = header.partition(":")
-        if not colon or not re.fullmatch(r"[A-Za-z0-9-]+", name) or not value.isprintable():
+        if not colon or not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name) or not value.isprintable():
             raise click.UsageError(f"-H {header}: a header is written NAME:VALUE")
-        fields[name] = value.strip()
-    return fields
+        if (hint := _NOT_HERE.get(name.lower())) is not None:
+            raise click.UsageError(f"-H {name}: {hint}")
+        fields.append((name, value.strip()))
+    return tuple(fields)
 
 
 def _judged(path: Path, token: str) -> Identity | Invalid:

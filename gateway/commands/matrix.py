@@ -64,7 +64,7 @@ def matrix_command(path: Path, output: str) -> None:
 
 def _rows(deciding: Deciding, people: list[Person], route: Route) -> Iterator[Row]:
     host = (route.host or "localhost").replace("*", "any", 1)
-    fields = {name.decode(): "1" if value is None else value.decode() for name, value in route.headers}
+    fields = tuple((name.decode(), "1" if value is None else value.decode()) for name, value in route.headers)
     alike: dict[tuple[int, ...], list[str]] = {}
     for method in route.rules:
         asked = Asked(method.decode(), sample(route.template), host, _address(route.rules[method]), fields)

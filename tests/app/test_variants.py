@@ -33,7 +33,7 @@ async def test_each_request_reaches_the_service_its_headers_name(tmp_path: Path)
                 answer = await house.client.get("/v/x", headers={**fields, **token})
                 assert answer.json()["service"] == ("two" if named else "one")
                 assert await house.status("/v/x", fields) == (401 if named else 200)
-                said = deciding.decide(deciding.person(ANONYMOUS), Asked("GET", "/v/x", fields=fields))
+                said = deciding.decide(deciding.person(ANONYMOUS), Asked("GET", "/v/x", fields=tuple(fields.items())))
                 assert said.status == (401 if named else 200)
                 assert said.match is not None
                 assert said.match.route.upstream == ("two" if named else "one")

@@ -8,7 +8,7 @@ from gateway.tokens.subject import Subject
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ROLES = ("r0", "r1", "r2", "r3", "r4")
-SEGMENTS = ("a", "b", "{id}", "{id:int}")
+SEGMENTS = ("a", "b", "{id}", "{id:int}", "{id:uuid}")
 HERE, ELSEWHERE = "127.0.0.0/8", "10.0.0.0/8"
 
 USERS = "\n".join(
@@ -41,15 +41,24 @@ DESCRIBED = (
     Person("a program", _person("client:c1", "r1", "r3", scopes=("s0",)), program="c1"),
 )
 """Callers whom only their tokens describe."""
-FIELDS: tuple[dict[str, str], ...] = (
-    {},
-    {"X-Tenant": "1"},
-    {"X-Tenant": "acme", "X-Kind": "a"},
-    {"Origin": "https://a.example", "X-Kind": "b"},
-    {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"},
-    {"Origin": "https://b.example", "Access-Control-Request-Method": "GET"},
+HOST = "api.example"
+SHAKE = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+FIELDS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (),
+    (("X-Tenant", "1"),),
+    (("X-Tenant", "acme"), ("X-Kind", "a")),
+    (("X-Kind", "a"), ("X-Kind", "a")),
+    (("X-Tenant", "acme"), ("x-tenant", "1")),
+    (("Connection", "X-Kind"), ("X-Kind", "a")),
+    (("X-Forwarded-For", "10.0.0.1"),),
+    (("Origin", "https://a.example"), ("X-Kind", "b")),
+    (("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")),
+    (("Origin", "https://b.example"), ("Access-Control-Request-Method", "GET")),
+    (("Expect", "the best"),),
+    SHAKE,
+    (*SHAKE, ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="), ("Origin", "https://evil.example")),
 )
-"""What requests bring along."""
+"""What requests bring along. No WebSocket comes about."""
 
 
 class Generated(NamedTuple):
@@ -74,11 +83,12 @@ def generated(draw: random.Random) -> Generated:
     paths: dict[str, str] = {}
     while len(paths) < 12:
         parts = [draw.choice(SEGMENTS[:2])] + [draw.choice(SEGMENTS) for _ in range(draw.randrange(3))]
-        parts = [part.replace("id", f"n{at}") for at, part in enumerate(parts)]
+        parts = [part.replace("{id", f"{{n{at}") for at, part in enumerate(parts)]
         path = "/" + "/".join(parts) + draw.choice(("", "", "/**"))
         paths.setdefault(path.replace("n1", "n").replace("n2", "n"), path)
     routes = [_route(draw, path) for path in paths.values()]
     routes += [_route(draw, path, ", headers: {X-Kind: a}") for path in paths.values() if draw.random() < 0.2]
+    routes += [_route(draw, path, f", host: {HOST}") for path in paths.values() if draw.random() < 0.2]
     text = "\n".join(
         (
             "login: {verify: {file: users.yaml}}",
@@ -105,6 +115,8 @@ def _route(draw: random.Random, path: str, more: str = "") -> str:
         methods = draw.choice(("", ", methods: [GET, POST]"))
     if draw.random() < 0.3:
         more += ", cors: {origins: [https://a.example]}"
+    if draw.random() < 0.2:
+        more += ", websocket: true"
     return f'  - {{path: "{path}", to: one{methods}, {_rule(draw, params)}{more}}}'
 
 

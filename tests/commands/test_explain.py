@@ -110,6 +110,67 @@ def test_headers_and_hosts_of_the_request_can_be_given(shell: Shell) -> None:
     )
 
 
+VARIANTS = """\
+version: 1
+login: {verify: {file: users.yaml}}
+server: {trusted_proxies: [127.0.0.0/8]}
+upstreams: {app: "http://127.0.0.1:1", two: "http://127.0.0.1:1"}
+routes:
+  - {path: /v, to: app}
+  - {path: /v, to: two, auth: public, headers: {X-V: "2"}}
+  - {path: /ws, to: app, auth: public, websocket: true}
+  - {path: /office, to: app, auth: public, allow_ips: [10.0.0.0/8]}
+"""
+SHAKE = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13")
+KEY = ("-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "said"),
+    [
+        ("/v", ("-H", "X-V: 2"), "allowed, goes to two"),
+        ("/v", ("-H", "X-V: 1", "-H", "x-v: 2"), "refused: 401 token_missing"),
+        ("/v", ("-H", "Connection: X-V", "-H", "X-V: 2"), "refused: 401 token_missing"),
+        ("/v", ("-H", "X_V: 2"), "refused: 401 token_missing"),
+        ("/v", ("-H", "Expect: the best"), "refused: 417 expectation_failed (expect)"),
+        ("/ws", (*SHAKE, *KEY), "allowed, goes to app"),
+        ("/ws", (*SHAKE, *KEY, "-H", "Origin: https://evil"), "refused: 403 origin_denied (origin)"),
+        ("/ws", (*SHAKE,), "refused: 400 bad_request (websocket_key)"),
+        ("/office", (), "refused: 403 address_denied"),
+        ("/office", ("-H", "X-Forwarded-For: 10.0.0.1"), "allowed, goes to app"),
+        ("/office", ("-H", "X-Forwarded-For: 10.0.0.1", "--address", "192.0.2.1"), "refused: 403 address_denied"),
+    ],
+)
+def test_headers_are_read_as_those_of_a_request_are(
+    shell: Shell, path: str, headers: tuple[str, ...], said: str
+) -> None:
+    shell.write(VARIANTS)
+    (shell.folder / "users.yaml").write_text("users: {}\n")
+    assert explained(shell, "GET", path, *headers)[1].splitlines()[-1][2:] == said
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("Authorization: Bearer x", "--as and --token say who asks"),
+        ("cookie: a=b", "--as and --token say who asks"),
+        ("Host: api.example.com", "--host says which"),
+        ("Content-Length: 5", "bodies are not looked at"),
+    ],
+)
+def test_a_header_that_is_not_looked_at_is_not_passed_over(shell: Shell, header: str, hint: str) -> None:
+    result = shell.run("explain", "GET", "/open", "-H", header)
+    assert (result.exit_code, hint in result.stderr) == (2, True)
+
+
+def test_a_token_among_the_subprotocols_is_not_looked_at_and_that_is_said(shell: Shell) -> None:
+    shell.write(VARIANTS.replace("path: /ws, to: app, auth: public", "path: /ws, to: app"))
+    (shell.folder / "users.yaml").write_text("users: {}\n")
+    offer = ("-H", "Sec-WebSocket-Protocol: bearer, x")
+    result = shell.run("explain", "GET", "/ws", *SHAKE, *KEY, *offer)
+    assert (result.exit_code, "--as and --token say who asks" in result.stderr) == (1, True)
+
+
 def test_what_the_gateway_answers_itself_is_said_to_be_that(shell: Shell) -> None:
     shell.write(RULES.replace("shadow: {roles: [admin]}", "cors: {origins: ['https://a.example']}"))
     asked = ("-H", "Origin: https://a.example", "-H", "Access-Control-Request-Method: GET")

@@ -11,7 +11,7 @@ from gateway.config.load import load
 from gateway.config.users import file_users
 from gateway.tokens.issue import Issuer
 from tests.app.home import Home, home
-from tests.commands.generated import DESCRIBED, FIELDS, METHODS, NAMED, USERS, generated
+from tests.commands.generated import DESCRIBED, FIELDS, HOST, METHODS, NAMED, USERS, generated
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 30))])
@@ -34,9 +34,10 @@ async def test_explain_says_what_the_gateway_answers(tmp_path: Path, seed: int) 
             for method in METHODS:
                 for name, who in callers.items():
                     fields = draw.choice(FIELDS)
-                    said = deciding.decide(who, Asked(method, path, fields=fields))
-                    answer = await _raw(house, method, path, tokens[name] | fields)
-                    assert (said.status, said.code) == answer, (method, path, name, fields, text)
+                    host = draw.choice(("localhost", "localhost", HOST, HOST.upper()))
+                    said = deciding.decide(who, Asked(method, path, host, fields=fields))
+                    answer = await _raw(house, method, path, [("Host", host), *tokens[name].items(), *fields])
+                    assert (said.status, said.code) == answer, (method, path, host, name, fields, text)
                     decision = said.explanation.decision
                     assert decision.code == said.code
                     assert (decision.deciding is None) is (said.refusal is None), decision
@@ -52,7 +53,7 @@ async def test_explain_says_what_the_gateway_answers(tmp_path: Path, seed: int) 
         assert counted == shadows
 
 
-async def _raw(house: Home, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+async def _raw(house: Home, method: str, path: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
     """Return the status and the error code of a request whose path is sent as it is written."""
     url = house.client.base_url.copy_with(raw_path=path.encode())
     answer = await house.client.send(house.client.build_request(method, url, headers=headers))

@@ -125,6 +125,31 @@ def test_every_value_is_shown_with_where_it_comes_from_and_no_secret(shell: Shel
     assert "hunter2" not in everything
 
 
+def test_a_limit_is_shown_with_what_is_in_force_where_nothing_is_written(shell: Shell) -> None:
+    plans = "{claim: plan, free: 2/m, pro: {burst: 9, max_inflight: none}, any: {rate: none}}"
+    shell.write(
+        CONFIG.replace(
+            "tests:",
+            "limits:\n  per_ip: {by: address, rate: 5/10s}\n  few: {by: claim.sub, max_inflight: 2}\n"
+            f"  user: {{by: claim.sub, rate: 60/m, max_inflight: 4, plans: {plans}}}\n"
+            f"  dense: {{by: claim.sub, rate: 60/m, burst: 3, plans: {{claim: plan, free: 2/m}}}}\ntests:",
+        )
+    )
+    said = json.loads(shell.good("config", "show", "limits", "-o", "json"))
+    shown = {key.removeprefix("limits."): (one["value"], one["source"]) for key, one in said.items()}
+    assert shown["per_ip.burst"] == (5, "limits.per_ip.rate")
+    assert shown["few.burst"] == (None, "default")
+    assert shown["user.burst"] == (60, "limits.user.rate")
+    assert shown["user.plans.free.burst"] == (2, "limits.user.plans.free.rate")
+    assert shown["user.plans.free.max_inflight"] == (4, "limits.user.max_inflight")
+    assert shown["user.plans.pro.rate"] == ("60/m", "limits.user.rate")
+    assert shown["user.plans.pro.burst"][0] == 9
+    assert shown["user.plans.pro.max_inflight"][0] is None
+    assert shown["user.plans.any.rate"][0] is None
+    assert shown["user.plans.any.burst"] == (None, "default")
+    assert shown["dense.plans.free.burst"] == (3, "limits.dense.burst")
+
+
 def test_one_key_can_be_asked_for(shell: Shell) -> None:
     lines = shell.good("config", "show", "server.drain").splitlines()
     assert [line.split() for line in lines] == [
