@@ -6,7 +6,7 @@ therefore apart from the line. Names are RFC 9110's.
 """
 
 from copy import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.errors import Refusal
@@ -62,6 +62,7 @@ class Fields:
         "forwarded_proto",
         "host",
         "length",
+        "limits",
         "named",
         "origins",
         "passed",
@@ -97,6 +98,8 @@ class Fields:
         """The gate's own note; None until it has looked."""
         self.origins: list[bytes] | None = None
         """Every Origin field; None until `origin` was asked for."""
+        self.limits: dict[str, Any] | None = None
+        """What limits have read of it, by their names."""
         self.renewal: Renewal | None = None
         """What a silent refresh gave; only in a copy that is made for one request."""
 
@@ -126,6 +129,8 @@ class Fields:
 
     def fields(self, name: bytes) -> list[bytes]:
         """Return the values of every passed field called *name* (lower case)."""
+        if b"\r\n%b:" % name not in b"\r\n" + self.passed.lower():
+            return []
         return [
             value.strip(b" \t")
             for key, _, value in (line.partition(b":") for line in self.passed.split(b"\r\n"))

@@ -84,13 +84,15 @@ class Buckets:
         full_at = self._full_at.get(key)
         if full_at is None:
             return 0.0
-        wait = min(full_at - now, self._span) - self._slack
-        return wait if wait > _ROUNDING else 0.0
+        wait = full_at - now - self._slack
+        return min(wait, self._span - self._slack) if wait > _ROUNDING else 0.0
 
     def left(self, key: str | bytes, now: float) -> tuple[int, float]:
         """Return how many tokens *key* could take at *now*, and the seconds until its bucket is full."""
-        full_in = max(0.0, self._full_at.get(key, now) - now)
-        return max(0, int((self._slack - full_in + _ROUNDING) // self._interval) + 1), full_in
+        full_at = self._full_at.get(key)
+        full_in = 0.0 if full_at is None or full_at < now else full_at - now
+        left = int((self._slack - full_in + _ROUNDING) // self._interval) + 1
+        return max(0, left), full_in
 
     def _forget(self, now: float) -> None:
         """Make room for a new key: of the longest unused, drop two that are full, and one if there are too many."""

@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import lru_cache
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
-from gateway.head import RequestHead
+from gateway.head import Fields, RequestHead
 from gateway.limits.buckets import Buckets
 from gateway.limits.failures import network
 from gateway.limits.limit import Allowance, Kind, Limit
+from gateway.limits.words import Words, words
 from gateway.paths import Path, steps
 
 Key = str | bytes
@@ -41,6 +42,9 @@ class Token(Protocol):
     def identity(self) -> Owner: ...
 
 
+Find = Callable[[RequestHead, Token | None], "Share"]
+"""Returns what a request counts against, by what was once read of its token and its fields."""
+
 Stated = Callable[[Owner, Path], object]
 """Returns the claim of a token that a path leads to; None when there is none."""
 
@@ -49,15 +53,13 @@ Stated = Callable[[Owner, Path], object]
 class Share:
     """What one request counts against."""
 
-    __slots__ = ("allowed", "buckets", "counter", "key", "most")
+    __slots__ = ("allowed", "buckets", "counter", "key", "most", "words")
 
-    def __init__(self, counter: "Counter", key: Key, buckets: Buckets | None, allowed: Allowance) -> None:
-        """*buckets* are None where the rate is unlimited."""
+    def __init__(self, counter: "Counter", key: Key, plan: "Plan") -> None:
         self.counter = counter
         self.key = key
-        self.buckets = buckets
-        self.allowed = allowed
-        self.most = allowed.inflight
+        self.buckets, self.allowed, self.words = plan
+        self.most = self.allowed.inflight
         """How many may be under way."""
 
     @property
@@ -66,10 +68,19 @@ class Share:
         return self.most is not None and self.counter.inflight.get(self.key, 0) >= self.most
 
 
+class Plan(NamedTuple):
+    """What somebody with a plan, or with none, may have, and the buckets of those who have it."""
+
+    buckets: Buckets | None
+    """None where the rate is unlimited."""
+    allowed: Allowance
+    words: Words
+
+
 class Counter:
     """One limit's buckets and counts; for one thread."""
 
-    __slots__ = ("_path", "_plans", "_stated", "buckets", "inflight", "kind", "limit", "name")
+    __slots__ = ("_of_address", "_path", "_plans", "_stated", "_usual", "buckets", "inflight", "kind", "limit", "name")
 
     def __init__(
         self, limit: Limit, stated: Stated, make: Callable[[Allowance, str], Buckets | None], inflight: dict[Key, int]
@@ -84,36 +95,70 @@ class Counter:
         self._path = steps(limit.by.name) if limit.by.kind is Kind.CLAIM else ()
         self.buckets = make(limit.allowed, "")
         """Those of whoever has no plan."""
-        self._plans: Mapping[str, tuple[Buckets | None, Allowance]] = {
-            plan: (make(allowed, plan), allowed) for plan, allowed in limit.plans.items()
+        self._usual = Plan(self.buckets, limit.allowed, words(limit.name, limit.allowed))
+        self._plans: Mapping[str, Plan] = {
+            plan: Plan(make(allowed, plan), allowed, words(limit.name, allowed))
+            for plan, allowed in limit.plans.items()
         }
+        self._of_address = lru_cache(maxsize=4096)(self._address_share)
 
     def told_by(self, limit: Limit) -> "Counter":
         """Return this counter for *limit*, which counts the same and tells it otherwise."""
         made = copy(self)
         made.limit = limit
+        made._of_address = lru_cache(maxsize=4096)(made._address_share)
         return made
 
     def all_buckets(self) -> Iterator[Buckets]:
         """Yield the buckets of every plan."""
-        yield from (one for one in (self.buckets, *(made for made, _ in self._plans.values())) if one is not None)
+        yield from (one.buckets for one in (self._usual, *self._plans.values()) if one.buckets is not None)
+
+    def finder(self, route: str) -> Find:
+        """Return `share` for requests of *route*, made for being asked with each of them."""
+        kind, name, share = self.kind, self.name, self.share
+        if kind is Kind.ROUTE:
+            whole = Share(self, route, self._usual)
+            return lambda _head, _token: whole
+        if kind is Kind.ADDRESS:
+            of_address = self._of_address
+            return lambda head, _token: of_address(head[4][0])
+
+        def by_claim(head: RequestHead, token: Token | None) -> Share:
+            known = None if token is None else token.limits
+            found = None if known is None else known.get(name)
+            return share(head, token, route) if found is None or found.counter is not self else found
+
+        def by_header(head: RequestHead, _token: Token | None) -> Share:
+            known: dict[str, Share] | None = head[3].limits
+            found = None if known is None else known.get(name)
+            return share(head, None, route) if found is None or found.counter is not self else found
+
+        return by_claim if kind is Kind.CLAIM else by_header
 
     def share(self, head: RequestHead, token: Token | None, route: str) -> Share:
         """Return what a request by the owner of *token*, if there is one, counts against."""
         kind = self.kind
         if kind is Kind.CLAIM and token is not None:
             return self._of_token(token)
-        key: Key
         if kind is Kind.ROUTE:
-            key = route
-        elif kind is Kind.HEADER and (value := head.fields.field(self.limit.by.name.encode())) is not None:
-            key = short(value.decode("latin-1"))
-        else:
+            return Share(self, route, self._usual)
+        if kind is Kind.HEADER and (value := head.fields.field(self.limit.by.name.encode())) is not None:
+            return self._of_header(head.fields, value)
+        return self._of_address(head.peer.address)
+
+    def _address_share(self, address: str) -> Share:
+        key = network_of(address)
+        if self.kind is not Kind.ADDRESS:
             # Behind a character that no claim and no header begins with.
-            key = network_of(head.peer.address)
-            if kind is not Kind.ADDRESS:
-                key = b"\0" + key if isinstance(key, bytes) else "\0" + key
-        return Share(self, key, self.buckets, self.limit.allowed)
+            key = b"\0" + key if isinstance(key, bytes) else "\0" + key
+        return Share(self, key, self._usual)
+
+    def _of_header(self, fields: Fields, value: bytes) -> Share:
+        """As `share`; a block of fields never changes, so its value is read once."""
+        if fields.limits is None:
+            fields.limits = {}
+        made = fields.limits[self.name] = Share(self, short(value.decode("latin-1")), self._usual)
+        return made
 
     def _of_token(self, token: Token) -> Share:
         """As `share`; what is in a token never changes, so it is read once."""
@@ -127,9 +172,8 @@ class Counter:
         value = text_of(self._stated(owner, self._path))
         own = f"{owner.issuer}\n{'' if value is None else 'c'}\n{owner.subject if value is None else value}"
         plan = text_of(self._stated(owner, self.limit.plan)) if self.limit.plan else None
-        usual = self.buckets, self.limit.allowed
-        buckets, allowed = usual if plan is None else self._plans.get(plan, usual)
-        made = known[self.name] = Share(self, short(own), buckets, allowed)
+        chosen = self._usual if plan is None else self._plans.get(plan, self._usual)
+        made = known[self.name] = Share(self, short(own), chosen)
         return made
 
 

@@ -10,6 +10,7 @@ Source: draft-ietf-httpapi-ratelimit-headers-10, with `qu="concurrent-requests"`
 from collections.abc import Iterable, Sequence
 from math import ceil
 
+from gateway.limits.buckets import Buckets
 from gateway.limits.counter import Share
 
 Fields = tuple[tuple[str, str], ...]
@@ -20,18 +21,23 @@ def told(shares: Iterable[Share], now: float) -> Fields:
     policies: list[str] = []
     states: list[str] = []
     for share in shares:
-        name, allowed, buckets = share.counter.name, share.allowed, share.buckets
-        if allowed.rate is not None and buckets is not None:
-            left, full_in = buckets.left(share.key, now)
-            policies.append(f'"{name}";q={allowed.rate.requests};w={allowed.rate.seconds}')
-            states.append(f'"{name}";r={left};t={ceil(full_in if left else buckets.wait(share.key, now))}')
-        if allowed.inflight is not None:
-            left = max(0, allowed.inflight - share.counter.inflight.get(share.key, 0))
-            policies.append(f'"{name}";q={allowed.inflight};qu="concurrent-requests"')
-            states.append(f'"{name}";r={left}')
+        buckets, words = share.buckets, share.words
+        policies += words.policies
+        if buckets is not None:
+            states.append(words.rate % _left(share, buckets, now))
+        if share.most is not None:
+            states.append(words.inflight % max(0, share.most - share.counter.inflight.get(share.key, 0)))
     return (("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))) if policies else ()
 
 
 def lines(shares: Sequence[Share], now: float) -> bytes:
     """Return the same as header lines, each ended by CRLF."""
+    if len(shares) == 1 and (usual := shares[0].words.lines) and (buckets := shares[0].buckets) is not None:
+        return usual % _left(shares[0], buckets, now)
     return "".join(f"{name}: {value}\r\n" for name, value in told(shares, now)).encode()
+
+
+def _left(share: Share, buckets: Buckets, now: float) -> tuple[int, int]:
+    """Return how many are left, and the seconds to when all are again; or to when there is one, where none is."""
+    left, full_in = buckets.left(share.key, now)
+    return left, ceil(full_in if left else buckets.wait(share.key, now))

@@ -5,7 +5,7 @@
  admit   limits by claim, then by header, then of the route, are spent all together or not at all, and the request is
          one more under way
 
-Nearly every route has one limit by address or by claim, or one of each, so these go a way of their own.
+Nearly every route has one limit at most that is asked at either moment, so these go a way of their own.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from math import ceil
 from gateway.errors import Refusal, refuse
 from gateway.head import RequestHead
 from gateway.limits import fields
-from gateway.limits.counter import Counter, Share, Token, network_of
+from gateway.limits.counter import Counter, Find, Share, Token, network_of
 from gateway.limits.limit import Kind
 
 _ORDER = (Kind.CLAIM, Kind.HEADER, Kind.ROUTE)
@@ -46,6 +46,29 @@ class Counted:
                 del inflight[share.key]
 
 
+class _Lone(Counted):
+    """One that is under way of one share, or of none."""
+
+    __slots__ = ("_share",)
+
+    def __init__(self, share: Share | None) -> None:  # its parent's would look for more
+        self._share = share
+        self.lines = b""
+        if share is not None:
+            inflight, key = share.counter.inflight, share.key
+            inflight[key] = inflight.get(key, 0) + 1
+
+    def release(self) -> None:
+        share, self._share = self._share, None
+        if share is not None:
+            inflight, key = share.counter.inflight, share.key
+            left = inflight[key] - 1
+            if left:
+                inflight[key] = left
+            else:
+                del inflight[key]
+
+
 Before = Callable[[RequestHead], Refusal | None]
 Admit = Callable[[RequestHead, Token | None], Refusal | Counted | None]
 
@@ -53,7 +76,7 @@ Admit = Callable[[RequestHead, Token | None], Refusal | Counted | None]
 class RouteLimits:
     """What requests of one route count against; for one thread."""
 
-    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_route", "_shown", "admit", "before")
+    __slots__ = ("_by_address", "_holding", "_later", "_looked_at", "_monotonic", "_shown", "admit", "before")
 
     before: Before | None
     """Returns why a request is not to be looked at any further; to be asked once for each. None where nobody is."""
@@ -62,33 +85,36 @@ class RouteLimits:
 
     def __init__(self, route: str, counters: Sequence[Counter], monotonic: Callable[[], float]) -> None:
         """*route* is what no other route has, and gateways of one configuration agree on."""
-        self._route = route
         self._monotonic = monotonic
-        self._by_address = tuple(one for one in counters if one.kind is Kind.ADDRESS)
-        self._later = tuple(
-            sorted((one for one in counters if one.kind is not Kind.ADDRESS), key=lambda one: _ORDER.index(one.kind))
-        )
-        self._looked_at = tuple(one for one in self._later if one.kind is not Kind.CLAIM)
-        self._holding = tuple(one for one in counters if one.limit.holds)
-        self._shown = tuple(one for one in counters if one.limit.headers)
-        early, late = bool(self._by_address or self._looked_at), bool(self._later or self._holding or self._shown)
-        is_plain = not self._holding and not self._shown
-        one_address = is_plain and len(self._by_address) == 1 and not self._looked_at
-        one_claim = is_plain and len(self._later) == 1 and not self._looked_at
-        self.before = self._before if early else None
+        found = [(one, one.finder(route)) for one in counters]
+        first = [(one, find) for one, find in found if one.kind is Kind.ADDRESS]
+        later = [(one, find) for one, find in found if one.kind is not Kind.ADDRESS]
+        later.sort(key=lambda pair: _ORDER.index(pair[0].kind))
+        looked_at = [(one, find) for one, find in later if one.kind is not Kind.CLAIM]
+        self._by_address = tuple(find for _, find in first)
+        self._later = tuple(find for _, find in later)
+        self._looked_at = tuple(find for _, find in looked_at)
+        self._holding = tuple(find for one, find in first if one.limit.holds)
+        self._shown = tuple(find for one, find in found if one.limit.headers)
+        late = [*later, *((one, find) for one, find in first if one.limit.holds or one.limit.headers)]
+        self.before = self._before if first or looked_at else None
         self.admit = self._admit if late else None
-        if one_address:
-            self.before = _one_address(self._by_address[0], monotonic)
-        if one_claim:
-            self.admit = _one_claim(self._later[0], monotonic)
+        if len(first) == 1 and not looked_at:
+            self.before = _one_address(*first[0], monotonic)
+        if len(looked_at) == 1 and not first:
+            self.before = _one_look(looked_at[0][1], monotonic)
+        if len(late) == 1:
+            limit = late[0][0].limit
+            is_plain = limit.by.kind is Kind.CLAIM and not limit.holds and not limit.headers
+            self.admit = (_one_claim if is_plain else _one)(*late[0], monotonic)
 
     def _before(self, head: RequestHead) -> Refusal | None:
         now = self._monotonic()
-        for counter in self._looked_at:
-            if (refusal := _over(counter.share(head, None, self._route), now)) is not None:
+        for find in self._looked_at:
+            if (refusal := _over(find(head, None), now)) is not None:
                 return refusal
-        for counter in self._by_address:
-            share = counter.share(head, None, self._route)
+        for find in self._by_address:
+            share = find(head, None)
             if share.is_full:
                 return crowded(share, now)
             if share.buckets is not None and (wait := share.buckets.take(share.key, now)):
@@ -97,47 +123,99 @@ class RouteLimits:
 
     def _admit(self, head: RequestHead, token: Token | None) -> Refusal | Counted | None:
         now = self._monotonic()
-        shares = [counter.share(head, token, self._route) for counter in self._later]
+        shares = [find(head, token) for find in self._later]
         for share in shares:
             if (refusal := _over(share, now)) is not None:
                 return refusal
         held = [share for share in shares if share.most is not None]
-        for counter in self._holding:
-            if counter.kind is Kind.ADDRESS:
-                share = counter.share(head, token, self._route)
-                # While something was waited for, others may have come.
-                if share.is_full:
-                    return crowded(share, now)
-                held.append(share)
+        for find in self._holding:
+            share = find(head, token)
+            # While something was waited for, others may have come.
+            if share.is_full:
+                return crowded(share, now)
+            held.append(share)
         for share in shares:
             if share.buckets is not None:
                 share.buckets.take(share.key, now)
-        shown = [counter.share(head, token, self._route) for counter in self._shown]
+        shown = [find(head, token) for find in self._shown]
         return Counted(held, shown, now) if held or shown else None
 
 
-def _one_address(counter: Counter, monotonic: Callable[[], float]) -> Before:
+def _one_address(counter: Counter, find: Find, monotonic: Callable[[], float]) -> Before:
     """Return `before` for a route with one limit by address and nothing else to look at."""
-    assert counter.buckets is not None
-    take = counter.buckets.take
+    buckets, most, inflight = counter.buckets, counter.limit.allowed.inflight, counter.inflight
 
-    def before(head: RequestHead) -> Refusal | None:
+    def rate_alone(head: RequestHead) -> Refusal | None:
         address, now = head[4][0], monotonic()
         wait = take(network_of(address) if ":" in address else address, now)
-        return refused(counter.share(head, None, ""), wait, now) if wait else None
+        return refused(find(head, None), wait, now) if wait else None
+
+    def before(head: RequestHead) -> Refusal | None:
+        share = find(head, None)
+        if most is not None and inflight.get(share.key, 0) >= most:
+            return crowded(share, monotonic())
+        if buckets is None:
+            return None
+        now = monotonic()
+        wait = buckets.take(share.key, now)
+        return refused(share, wait, now) if wait else None
+
+    if buckets is None or most is not None:
+        return before
+    take = buckets.take
+    return rate_alone
+
+
+def _one_look(find: Find, monotonic: Callable[[], float]) -> Before:
+    """Return `before` for a route with one limit by header or of the route, and none by address."""
+
+    def before(head: RequestHead) -> Refusal | None:
+        share = find(head, None)
+        if share.most is not None and share.is_full:
+            return crowded(share, monotonic())
+        buckets = share.buckets
+        if buckets is None:
+            return None
+        now = monotonic()
+        wait = buckets.wait(share.key, now)
+        return refused(share, wait, now) if wait else None
 
     return before
 
 
-def _one_claim(counter: Counter, monotonic: Callable[[], float]) -> Admit:
-    """Return `admit` for a route with one limit that needs a token, and nothing else to count in the end."""
+def _one(counter: Counter, find: Find, monotonic: Callable[[], float]) -> Admit:
+    """Return `admit` for a route with one limit that has anything to do there."""
+    spends, shows = counter.kind is not Kind.ADDRESS, counter.limit.headers
+
+    def admit(head: RequestHead, token: Token | None) -> Refusal | Counted | None:
+        share = find(head, token)
+        most, buckets = share.most, share.buckets
+        if most is not None and share.counter.inflight.get(share.key, 0) >= most:
+            return crowded(share, monotonic())
+        if spends and buckets is not None:
+            now = monotonic()
+            wait = buckets.take(share.key, now)
+            if wait:
+                return refused(share, wait, now)
+        if most is None and not shows:
+            return None
+        made = _Lone(None if most is None else share)
+        if shows:
+            made.lines = fields.lines((share,), monotonic())
+        return made
+
+    return admit
+
+
+def _one_claim(counter: Counter, find: Find, monotonic: Callable[[], float]) -> Admit:
+    """Return the same for a limit by claim that is a rate alone, which is the usual one."""
     name = counter.name
 
     def admit(head: RequestHead, token: Token | None) -> Refusal | None:
         known = None if token is None else token.limits
         share = None if known is None else known.get(name)
         if share is None or share.counter is not counter:
-            share = counter.share(head, token, "")
+            share = find(head, token)
         buckets = share.buckets
         if buckets is None:
             return None

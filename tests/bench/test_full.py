@@ -91,6 +91,15 @@ def test_every_feature_has_a_row_and_every_request_is_answered() -> None:
     assert len({row.count("|") for row in rows}) == 1
 
 
+def test_limits_that_cost_more_than_is_said_are_named() -> None:
+    assert set(exchange_cost.HELD) <= set(exchange_cost.MORE)
+    costs = dict.fromkeys(exchange_cost.HELD, 0.4)
+    assert exchange_cost.dear(8.0, costs) == []
+    assert exchange_cost.dear(12.0, {**costs, "a rate limit of the route": 1.25}) == []
+    costs["a rate limit of the route"] = 1.25
+    assert exchange_cost.dear(8.0, costs) == ["a rate limit of the route costs 1.25 µs, and 1.00 is allowed"]
+
+
 def test_every_kind_of_question_is_asked_of_tables_of_every_size() -> None:
     rows = routing_cost.table((10, 100), rounds=1, count=20).splitlines()
     assert len(rows) == 3 + len(routing_cost.QUESTION_KINDS) + 2

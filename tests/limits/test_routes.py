@@ -152,6 +152,28 @@ def test_a_header_counts_by_its_value_and_its_absence_by_the_address() -> None:
     assert desk.passed(5, x_key="192.0.2.1") == 2
 
 
+def test_a_block_of_fields_that_comes_again_counts_by_its_header_and_else_by_who_sends_it() -> None:
+    desk = Desk(limit("key", By(Kind.HEADER, "x-key")))
+
+    def asked(fields: Fields, address: str) -> bool:
+        head = RequestHead(b"GET", b"/", 1, fields, Peer(address, secure=False))
+        return desk.before(head) is None and desk.limits.admit is not None and desk.limits.admit(head, None) is None
+
+    with_key, without = request(fields={"x_key": "a"}).fields, request().fields
+    addresses = [f"192.0.2.{number}" for number in range(4)]
+    assert [asked(with_key, one) for one in addresses] == [True, True, False, False]
+    assert [asked(without, one) for one in addresses] == [True] * 4
+
+
+def test_what_was_read_of_fields_and_tokens_for_one_counter_is_not_believed_for_another() -> None:
+    old, new = (Desk(limit("key", By(Kind.HEADER, "x-key")), limit("user", USER)) for _ in range(2))
+    head, ana = request(fields={"x_key": "a"}), Token("ana")
+    for desk in (old, new):
+        admit = desk.limits.admit
+        assert admit is not None
+        assert [admit(head, ana) is None for _ in range(3)] == [True, True, False]
+
+
 def test_a_route_counts_everybody_together() -> None:
     desk = Desk(limit("all", ROUTE, burst=3))
     assert desk.passed(2, Token("ana")) == 2
@@ -313,6 +335,31 @@ def test_answers_say_what_is_left_where_that_is_wanted_by_the_plan_of_whoever_as
     )
     desk.ask(Token("ana"))
     assert desk.under_way[-1].lines == b'RateLimit-Policy: "user";q=1;w=1\r\nRateLimit: "user";r=4;t=1\r\n'
+
+
+@pytest.mark.parametrize("by", [USER, ADDRESS, ROUTE, By(Kind.HEADER, "x-key")], ids=str)
+def test_a_limit_alone_and_beside_another_is_the_same(by: By) -> None:
+    """The one goes a way of its own."""
+    allowed = Allowance(Rate(1, 1), 4, inflight=2)
+    one = Limit("one", by, allowed, headers=True)
+    other = Limit("other", By(Kind.CLAIM, "tenant"), Allowance(Rate(1000, 1), 1000))
+    alone, beside = Desk(one), Desk(one, other)
+    ana = Token("ana", {"tenant": "acme"})
+    said = []
+    for desk in (alone, beside):
+        heard = []
+        for step in range(12):
+            heard.append((desk.ask(ana, x_key="a"), [counted.lines for counted in desk.under_way]))
+            if step % 3 == 2 and desk.under_way:
+                desk.under_way.pop(0).release()
+            desk.now += 0.1
+        for counted in desk.under_way:
+            counted.release()
+            counted.release()
+        said.append(heard)
+        assert desk.counters[0].inflight == {}
+    assert said[0] == said[1]
+    assert {reason for reason, _ in said[0]} == {"", "one", "one in flight"}
 
 
 def test_whoever_has_no_limit_is_told_of_none() -> None:
