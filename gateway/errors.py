@@ -224,11 +224,13 @@ class Refusal(NamedTuple):
     step_up: str = ""
     """What the challenge asks of a new login: ``max_age="300"`` or ``acr_values="mfa"`` (RFC 9470 section 3)."""
     why: Explained | None = None
-    """How the rule of a route came to this; None for what no rule decided."""
+    """How the rule of a route, or a limit, came to this; None for what neither decided."""
     decision: str = ""
     """Sent as `X-Gateway-Decision`, to callers who may see it."""
     fields: tuple[tuple[str, str], ...] = ()
     """Further header fields, sent as they are."""
+    compared: tuple[str, str] = ("", "")
+    """What a limit allows, and who asked for more; for the audit."""
 
     @property
     def status(self) -> int:

@@ -301,7 +301,7 @@ class Gate:
             denial = refuse("address_denied", rule.addresses.wanted)
             return self._explained(denial, head, way, None)._replace(route=route.name)
         if before is not None and not waited and (over := before(head)) is not None:
-            return over._replace(route=route.name)
+            return self._explained(over, head, way, None)._replace(route=route.name)
         credentials = fields.credentials or self._credentials(fields)
         handshake: Handshake | None = None
         if type(credentials) is Refusal:
@@ -340,8 +340,8 @@ class Gate:
             told = admit(head, verified)
             if told is not None:
                 if isinstance(told, Refusal):
-                    subject = "" if verified is None else verified.identity.subject
-                    return told._replace(route=route.name, subject=subject)
+                    who = None if verified is None else verified.identity
+                    return self._explained(told, head, way, who)._replace(route=route.name)
                 entered = told
         if rule.shadow is not None and not counted and verified is not None:
             self._try_candidate(rule.shadow, head, way, verified.identity)

@@ -238,10 +238,19 @@ def _over(share: Share, now: float) -> Refusal | None:
 def refused(share: Share, wait: float, now: float) -> Refusal:
     """Return the refusal of a request that has to wait so many seconds."""
     refusal = refuse("rate_limited", share.counter.name, retry_after=max(1, ceil(wait)))
-    return refusal._replace(fields=fields.told([share], now))
+    return refusal._replace(fields=fields.told([share], now), compared=_compared(share))
 
 
 def crowded(share: Share, now: float) -> Refusal:
     """Return the refusal of a request while too many are under way."""
     refusal = refuse("rate_limited", f"{share.counter.name} in flight", retry_after=1)
-    return refusal._replace(fields=fields.told([share], now))
+    return refusal._replace(fields=fields.told([share], now), compared=_compared(share))
+
+
+def _compared(share: Share) -> tuple[str, str]:
+    """Return what a limit allows whoever has this *share*, and who that is; a header's value may be a secret."""
+    limit, key = share.counter.limit, share.key
+    whose = ""
+    if isinstance(key, str) and limit.by.kind in (Kind.ADDRESS, Kind.CLAIM):
+        whose = " by " + key.split("\n", 2)[-1].lstrip("\0")
+    return f"{limit.name}: {share.allowed} by {limit.by}", f"more{whose}"

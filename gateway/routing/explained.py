@@ -92,7 +92,11 @@ class Explanation(NamedTuple):
         made = Decision(None, ()) if self.rule is None else evaluate(self.rule, self.who, self.asked)
         if self.refusal is None or made.code == self.refusal.code.name:
             return made._replace(refusal=self.refusal)
-        code = self.refusal.code
+        code, (allows, got) = self.refusal.code, self.refusal.compared
+        if allows:
+            # One that is counted before the token is looked at leaves the rule unasked.
+            limit = Step("limit", "", _fit(allows, LONGEST_WANTED), _fit(got, LONGEST_GOT), False, code.name)
+            return Decision(self.refusal, (*(() if self.who is None else made.steps), limit))
         beside = Step("request", "", "", self.refusal.detail or code.detail, False, code.name)
         return Decision(self.refusal, (*made.steps, beside))
 

@@ -129,6 +129,46 @@ async def test_the_debug_role_is_told_also_where_headers_tell_routes_apart(tmp_p
     assert 'route="/new/** (x-v: 2)"' in other.headers[HEADER]
 
 
+LIMITED = TEXT.replace(
+    "routes:",
+    "limits:\n  per_ip: {by: address, rate: 1/h}\n  key: {by: header.x-key, rate: 1/h}\n"
+    "  per_user: {by: claim.tenant, rate: 100/h, plans: {claim: roles, tester: 1/h, user: 1/h}}\nroutes:\n"
+    "  - {path: /few, to: one, auth: public, limit: per_ip}\n  - {path: /keyed, to: one, auth: public, limit: key}\n"
+    "  - {path: /paid, to: one, roles: [user], limit: per_user}",
+)
+
+
+async def test_a_refusal_by_a_limit_says_which_one_what_it_allows_and_who_asked_for_more(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with home(tmp_path, LIMITED, users=USERS) as house:
+        for path in ("/few", "/few", "/keyed", "/keyed"):
+            await asked(house, path, **{"X-Key": "s3cret-key"})
+        ana = [await asked(house, "/paid", "ana") for _ in range(2)]
+        tess = [await asked(house, "/paid", "tess") for _ in range(2)]
+        said = capfd.readouterr().err
+
+    assert [answer.status_code for answer in (*ana, *tess)] == [200, 429, 200, 429]
+    events = refusals(said)
+    assert [event["code"] for event in events] == ["rate_limited"] * 4
+    assert [(event["rules"][-1]["wanted"], event["rules"][-1]["got"]) for event in events] == [
+        ("per_ip: 1/h by address", "more by 127.0.0.1"),
+        ("key: 1/h by header.x-key", "more"),
+        ("per_user: 1/h by claim.tenant", "more by acme"),
+        ("per_user: 1/h by claim.tenant", "more by über/***"),
+    ]
+    assert [step["key"] for step in events[2]["rules"]] == ["auth", "roles", "limit"]
+    assert "sub" not in events[0]
+    assert (events[2]["sub"], events[2]["request_id"]) == ("ana", ana[1].headers["X-Request-Id"])
+    assert "s3cret" not in said
+    assert HEADER not in ana[1].headers
+    assert (
+        tess[1]
+        .headers[HEADER]
+        .startswith('refused; code=rate_limited; rule=limit; wanted="per_user: 1/h by claim.tenant"; got="more by ')
+    )
+
+
 async def test_nobody_else_is_told(tmp_path: Path) -> None:
     async with home(tmp_path, TEXT, users=USERS) as house:
         answers = [
