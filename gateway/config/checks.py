@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.config.clients import findings as client_findings
+from gateway.config.clients import own_findings as own_client_findings
 from gateway.config.document import Loc
 from gateway.config.draft import Draft
 from gateway.config.effective import JWKS_PATH, METADATA_PATH
@@ -106,7 +107,7 @@ def _own_headers(draft: Draft) -> Iterator[Finding]:
 
 def _own_paths(draft: Draft) -> Iterator[Finding]:
     exact = {shape(parse(path)): path for path in (JWKS_PATH, METADATA_PATH)}
-    login = draft.config.login
+    login = draft.config.login if draft.sound("login") else None
     base = () if login is None else parse(login.base_path)
     for index, route in draft.whole_routes():
         spelled = folded if _any_case(draft, route) else tuple
@@ -157,21 +158,22 @@ def _keys(draft: Draft) -> Iterator[Finding]:
 
 
 def _issuers(draft: Draft) -> Iterator[Finding]:
-    if not draft.sound("trusted_issuers"):
-        return
     config = draft.config
     own = config.effective.issuer if draft.sound("tokens", "server") else None
-    for found in issuer_findings(config.trusted_issuers, own, draft.names("roles")):
+    whole = frozenset(name for name in config.trusted_issuers if draft.is_whole("trusted_issuers", name))
+    for found in issuer_findings(config.trusted_issuers, own, draft.names("roles"), whole):
         yield found._replace(loc=("trusted_issuers", *found.loc))
 
 
 def _clients(draft: Draft) -> Iterator[Finding]:
-    if not draft.sound("clients", "login"):
-        return
-    config = draft.config
-    own = config.login.client_id if config.login else None
-    for found in client_findings(config.clients, own, draft.names("roles")):
-        yield found._replace(loc=("clients", *found.loc))
+    clients = draft.config.clients
+    whole = frozenset(name for name in clients if draft.is_whole("clients", name))
+    found = list(client_findings(clients, draft.names("roles"), whole))
+    if draft.sound("login"):
+        login = draft.config.login
+        found += own_client_findings(clients, login.client_id if login else None)
+    for one in found:
+        yield one._replace(loc=("clients", *one.loc))
 
 
 def _silent_refresh(draft: Draft) -> Iterator[Finding]:

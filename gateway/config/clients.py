@@ -1,7 +1,7 @@
 """The section `clients`: programs that get tokens for themselves, and how they prove who they are."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -75,15 +75,20 @@ class ClientConfig(Model):
     tenant: Text | None = None
 
 
-def findings(clients: Mapping[str, ClientConfig], own: str | None, roles: Iterable[str]) -> Iterator[Finding]:
-    """Yield what is wrong with *clients*; *own* is the gateway's own client, None without logins."""
-    known = tuple(roles)
-    for name, client in clients.items():
+def own_findings(clients: Iterable[str], own: str | None) -> Iterator[Finding]:
+    """Yield what is wrong with *clients* beside *own*, the gateway's own client, None without logins."""
+    for name in clients:
         if own is None:
             yield Finding((name,), "clients get their tokens below login.base_path", "add the section login:", True)
         if name == own:
             yield Finding((name,), "this is login.client_id, the client of the people who log in", at_key=True)
-        if not (client.secret_hash or client.secret_file or client.keys):
+
+
+def findings(clients: Mapping[str, ClientConfig], roles: Iterable[str], whole: Container[str]) -> Iterator[Finding]:
+    """Yield what is wrong with *clients*; all but those in *whole* lost keys."""
+    known = tuple(roles)
+    for name, client in clients.items():
+        if name in whole and not (client.secret_hash or client.secret_file or client.keys):
             hint = "write secret_hash, secret_file or keys"
             yield Finding((name,), "it cannot prove who it is", hint, True)
         for at, role in enumerate(client.roles):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gateway.config.document import Document
+from gateway.config.document import Document, Loc
 from gateway.config.entries import RouteConfig
 from gateway.config.models import Config
 
@@ -13,13 +13,15 @@ class Draft(NamedTuple):
 
     document: Document
     config: Config
-    """Without the broken sections and without the broken keys of routes, which have their defaults here."""
+    """Without the broken sections; of `defaults`, `login` and the sections that have entries, without what is broken in
+    them."""
     indexes: tuple[int, ...]
     """Where each of its routes stands in the file."""
-    mended: frozenset[int]
-    """The routes, by these indexes, that lost keys; only what is left of them is judged, not what it amounts to."""
+    mended: frozenset[Loc]
+    """The entries, as ("routes", 3) or ("limits", "api"), that lost keys or are gone; only what is left of them is
+    judged, not what it amounts to."""
     broken: frozenset[str]
-    """Top keys that have faults; what depends on them is not judged."""
+    """Top keys that have faults; what depends on all of their values is not judged."""
 
     def routes(self) -> Iterator[tuple[int, RouteConfig]]:
         """Yield all routes with their indexes in the file."""
@@ -27,13 +29,17 @@ class Draft(NamedTuple):
 
     def whole_routes(self) -> Iterator[tuple[int, RouteConfig]]:
         """Yield the routes that are as they were written."""
-        return ((index, route) for index, route in self.routes() if index not in self.mended)
+        return ((index, route) for index, route in self.routes() if self.is_whole("routes", index))
 
     def names(self, section: str) -> tuple[str, ...]:
         """Return the names in *section* as they are written, whether their values are right or not."""
         data = self.document.data
         written = data.get(section) if isinstance(data, dict) else None
         return tuple(written) if isinstance(written, dict) else ()
+
+    def is_whole(self, *entry: str | int) -> bool:
+        """Say whether an entry, or what *entry* is a place in, is as it was written."""
+        return entry[:2] not in self.mended
 
     def sound(self, *sections: str) -> bool:
         return self.broken.isdisjoint(sections)

@@ -1,6 +1,6 @@
 """The section `trusted_issuers`: identity providers whose tokens count beside our own, and how they are read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -102,9 +102,9 @@ class TrustedIssuerConfig(Model):
 
 
 def findings(
-    issuers: Mapping[str, TrustedIssuerConfig], own_issuer: str | None, roles: Iterable[str]
+    issuers: Mapping[str, TrustedIssuerConfig], own_issuer: str | None, roles: Iterable[str], whole: Container[str]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with *issuers* together; *roles* are those of the file."""
+    """Yield what is wrong with *issuers*, of which those that are not in *whole* lost keys; *roles* are of the file."""
     known = tuple(roles)
     seen: dict[str, str] = {}
     for name, config in issuers.items():
@@ -112,19 +112,23 @@ def findings(
             yield Finding((name, "issuer"), "this is the gateway's own issuer", "leave it out; it is trusted")
         if (first := seen.setdefault(config.issuer, name)) != name:
             yield Finding((name, "issuer"), f'the same issuer as of "{first}"')
-        yield from (finding._replace(loc=(name, *finding.loc)) for finding in _of_one(config, known))
+        found = [*_roles(config, known), *(_of_one(config) if name in whole else ())]
+        yield from (finding._replace(loc=(name, *finding.loc)) for finding in found)
 
 
-def _of_one(config: TrustedIssuerConfig, roles: tuple[str, ...]) -> Iterator[Finding]:
+def _roles(config: TrustedIssuerConfig, roles: tuple[str, ...]) -> Iterator[Finding]:
+    for theirs, ours in config.role_map.items():
+        for role in sorted(ours.difference(roles)):
+            hint = meant(role, roles) or f"add {role}: {{}} to roles:"
+            yield Finding(("map_roles", theirs), f'no role is called "{role}"', hint)
+
+
+def _of_one(config: TrustedIssuerConfig) -> Iterator[Finding]:
     ways = [key for key in ("jwks", "jwks_file", "keys") if getattr(config, key)]
     for key in ways[1:]:
         yield Finding((key,), f"{ways[0]} says already where the keys are", "remove one of them")
     yield from _transport(config)
     yield from _algorithms(config)
-    for theirs, ours in config.role_map.items():
-        for role in sorted(ours.difference(roles)):
-            hint = meant(role, roles) or f"add {role}: {{}} to roles:"
-            yield Finding(("map_roles", theirs), f'no role is called "{role}"', hint)
     if config.map_roles and config.roles is None:
         yield Finding(("map_roles",), "roles does not say where the roles are", "write roles: realm_access.roles")
     if config.roles is not None and not config.map_roles:

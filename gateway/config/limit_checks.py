@@ -16,12 +16,15 @@ from gateway.limits.limit import Kind
 def limit_findings(draft: Draft) -> Iterator[Finding]:
     """Yield what is wrong with limits, and with where they are named."""
     for name, limit in draft.config.limits.items():
-        yield from _of_one(("limits", name), limit)
+        yield from _of_plans(("limits", name), limit)
+        if draft.is_whole("limits", name):
+            yield from _of_rate(("limits", name), limit)
     yield from _named(draft)
     yield from _headers(draft)
 
 
-def _of_one(loc: Loc, limit: LimitConfig) -> Iterator[Finding]:
+def _of_rate(loc: Loc, limit: LimitConfig) -> Iterator[Finding]:
+    """Yield what is wrong with a limit for the rate that it does not have."""
     plans = {} if limit.plans is None else limit.plans.named
     if limit.rate is None and limit.max_inflight is None:
         yield Finding(loc, "this limits nothing", "write a rate like 60/m, or max_inflight", True)
@@ -30,15 +33,18 @@ def _of_one(loc: Loc, limit: LimitConfig) -> Iterator[Finding]:
         yield Finding((*loc, "plans", plan), reason, "write the limit's own rate, for everybody else", True)
     if limit.rate is None and limit.burst is not None:
         yield Finding((*loc, "burst"), "a burst without a rate does nothing", "write a rate, or remove it", True)
+
+
+def _of_plans(loc: Loc, limit: LimitConfig) -> Iterator[Finding]:
     if limit.plans is not None and limit.by.kind is not Kind.CLAIM:
         reason = f"by {limit.by} no token is looked at, so nobody has a plan"
         yield Finding((*loc, "plans"), reason, "write by: claim.sub, or remove the plans", True)
-    if limit.plans is not None and not plans:
+    if limit.plans is not None and not limit.plans.named:
         yield Finding((*loc, "plans"), "there is no plan here", "write one like free: 60/m", True)
 
 
 def _named(draft: Draft) -> Iterator[Finding]:
-    known = draft.names("limits")
+    known, limits = draft.names("limits"), draft.config.limits
     for loc, levels in places(draft):
         for at, name in enumerate(levels[0].limit):
             here: Loc = (*loc, "limit", at)
@@ -46,9 +52,9 @@ def _named(draft: Draft) -> Iterator[Finding]:
             if name not in known:
                 there_is = f"there is {', '.join(known)}" if known else f"add {name}: to limits:"
                 yield Finding(here, f'no limit is called "{name}"', meant(name, known) or there_is)
-            elif loc != ("defaults",) and draft.sound("defaults", "limits"):
-                by = draft.config.limits[name].by
-                if by.kind is Kind.CLAIM and levels[opened_at(levels)].auth == "public":
+            elif loc != ("defaults",) and draft.sound("defaults") and draft.is_whole(*loc):
+                by = limits[name].by if name in limits else None
+                if by is not None and by.kind is Kind.CLAIM and levels[opened_at(levels)].auth == "public":
                     reason = f'"{name}" counts by {by}, and auth: public looks at no token'
                     yield Finding(here, reason, "name a limit by address, or write auth: optional")
 

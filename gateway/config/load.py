@@ -1,8 +1,8 @@
 """From the file to frozen values, or to the list of everything that is wrong with it.
 
 In this order: read the YAML, fill in the environment, read the files that hold secrets, check every value by itself,
-then check what values mean together. Faults of all steps are reported at once; a part that is broken is left out of the
-later steps, so that one mistake is not reported twice.
+then check what values mean together. Faults of all steps are reported at once; a key, an entry or a section that is
+broken is left out of the later steps, so that one mistake is not reported twice and hides no other.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from gateway.config.explain import note_all
 from gateway.config.faults import FaultyFile, Wrong
 from gateway.config.including import include
 from gateway.config.interpolation import expander, file_bytes
+from gateway.config.mending import left_of, mended
 from gateway.config.models import Config
 from gateway.config.users import user_faults
 from gateway.config.values import Secret
@@ -166,7 +167,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _draft(document: Document, directory: Path) -> Draft:
-    """Validate the document; of a faulty one, return what is left without the faulty sections and keys of routes."""
+    """Validate the document; of a faulty one, return what is left without the faulty sections, entries and keys."""
     data = document.data
     assert isinstance(data, dict)
 
@@ -177,20 +178,6 @@ def _draft(document: Document, directory: Path) -> Draft:
         config = validate(data)
         return Draft(document, config, tuple(range(len(config.routes))), frozenset(), frozenset())
     except ValidationError as invalid:
-        locs = [error["loc"] for error in note_all(document, Config, invalid)]
-    good: dict[str, object] = {key: value for key, value in data.items() if key not in {loc[0] for loc in locs}}
-    good["version"] = 1
-    kept: dict[int, object] = {}
-    if isinstance(routes := data.get("routes"), list):
-        for at, route in enumerate(routes):
-            broken_keys = {loc[2:3] for loc in locs if loc[:2] == ("routes", at)}
-            left = (
-                {key: value for key, value in route.items() if (key,) not in broken_keys}
-                if isinstance(route, dict)
-                else {}
-            )
-            if {"path", "to"} <= left.keys():
-                kept[at] = left
-        good["routes"] = list(kept.values())
-    mended = frozenset(at for at in kept if any(loc[:2] == ("routes", at) for loc in locs))
-    return Draft(document, validate(good), tuple(kept), mended, frozenset(str(loc[0]) for loc in locs))
+        locs: list[Loc] = [error["loc"] for error in note_all(document, Config, invalid)]
+    config, indexes = left_of(data, locs, validate)
+    return Draft(document, config, indexes, mended(locs), frozenset(str(loc[0]) for loc in locs))

@@ -100,7 +100,7 @@ def _open_routes(draft: Draft) -> Iterator[Finding]:
     if not draft.sound("defaults"):
         return
     for loc, levels in places(draft):
-        if draft.mended.intersection(loc[1:2]):
+        if not draft.is_whole(*loc):
             continue
         opened = opened_at(levels)
         auth = levels[opened].auth
