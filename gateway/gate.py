@@ -90,6 +90,14 @@ class Way(NamedTuple):
 
 
 @final
+class Unserved(NamedTuple):
+    """Where a target leads that has routes, but none for this method."""
+
+    refusal: Refusal
+    sharing: Sharing | None
+
+
+@final
 class Crossing(NamedTuple):
     """Where a target leads when header fields decide."""
 
@@ -292,7 +300,8 @@ class Gate:
             if type(way) is Crossing:
                 way = way.taken(fields.field)
             if type(way) is not Way:
-                return (method == b"OPTIONS" and self._preflight(head)) or way
+                refusal = way.refusal if type(way) is Unserved else way
+                return (method == b"OPTIONS" and self._preflight(head)) or refusal
         route, rule, upstream_path, log_path, _, before, admit, told_by = way
         if told_by is not None and method == b"OPTIONS" and (answered := self._preflight(head)) is not None:
             return answered
@@ -360,10 +369,12 @@ class Gate:
         """Return the header lines of every answer to *head*, a refusal too, each ended by CRLF."""
         key = (head.method, head.fields.host, head.target)
         way = self._ways.get(key) or self._way(key)
-        otherwise: Varying | None = None
+        otherwise: Sharing | Varying | None = None
         if type(way) is Crossing:
             otherwise = way.vary
             way = way.taken(head.fields.field)
+        elif type(way) is Unserved:
+            otherwise = way.sharing
         return self._lines(head, way.told if type(way) is Way else otherwise)
 
     @staticmethod
@@ -400,7 +411,7 @@ class Gate:
         least = min(sharings, key=lambda one: len(one.trusted))  # without credentials where one has none
         return Answered(204, lines=least.preflight(origin, wanted, names), route=route)
 
-    def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Crossing | Refusal | Answered:
+    def _way(self, key: tuple[bytes, bytes, bytes]) -> Way | Crossing | Unserved | Refusal | Answered:
         """Read a target and find its route: a pure function of method, host and target, so good answers are kept."""
         method, host, raw = key
         target = read(raw)
@@ -413,7 +424,8 @@ class Gate:
             return refuse("bad_request", "authority")
         match = self._match(method, host, path)
         if isinstance(match, MethodNotAllowed):
-            return refuse("method_not_allowed", "never" if method in _NEVER else "", allow=match.allow)
+            refusal = refuse("method_not_allowed", "never" if method in _NEVER else "", allow=match.allow)
+            return Unserved(refusal, match.sharing)
         way: Way | Crossing | Refusal
         if isinstance(match, Fork):
             asked = [one.route.headers for one in match.branches]

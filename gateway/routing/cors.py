@@ -69,13 +69,13 @@ def _allowed(cors: Cors, origin: str | None) -> Fields:
 class Sharing:
     """A route's `Cors` as header lines; those of answers are made once for each origin."""
 
-    __slots__ = ("_answers", "_cors", "_others", "trusted")
+    __slots__ = ("_answers", "_others", "cors", "trusted")
 
     def __init__(self, cors: Cors) -> None:
         is_open = ANY in cors.origins
         vary = [] if is_open else [("Vary", VARY)]
         named = frozenset[str]() if is_open else cors.origins
-        self._cors = cors
+        self.cors = cors
         self._answers = {one.encode(): _lines([*shared(cors, one), *vary]) for one in named}
         self._others = _lines([*shared(cors, None), *vary])
         self.trusted = frozenset(self._answers if cors.credentials else ())
@@ -87,15 +87,15 @@ class Sharing:
 
     def allows(self, origin: bytes) -> bool:
         """Whether pages of *origin* may ask."""
-        return origin in self._answers or ANY in self._cors.origins
+        return origin in self._answers or ANY in self.cors.origins
 
     def preflight(self, origin: bytes, method: bytes, names: Iterable[bytes] = ()) -> bytes:
         """Return the header lines that let a page of *origin*, which is allowed, ask with *method*.
 
         With no other method, since that might meet another route. *names* are further fields that it may send.
         """
-        headers = ", ".join((self._cors.headers, *(name.decode() for name in names)))
-        cors = self._cors._replace(methods=method.decode(), headers=headers)
+        headers = ", ".join((self.cors.headers, *(name.decode() for name in names)))
+        cors = self.cors._replace(methods=method.decode(), headers=headers)
         vary = [] if ANY in cors.origins else [("Vary", VARY)]
         return _lines([*preflight(cors, origin.decode("latin-1")), *vary])
 
@@ -119,6 +119,24 @@ class Varying:
     def lines(self, origin: bytes | None) -> bytes:
         """Return the header lines of an answer to a page of *origin*; never empty."""
         return self._line if self._sharing is None else self._line + self._sharing.lines(origin)
+
+
+def of_all(sharings: Sequence[Sharing | None]) -> Sharing | None:
+    """Return what routes say where none of them alone is meant: only what all would; None unless all share."""
+    all_cors = [one.cors for one in sharings if one is not None]
+    if not all_cors or len(all_cors) < len(sharings):
+        return None
+    first, *others = all_cors
+    if all(one == first for one in others):
+        return sharings[0]
+    named = [one.origins for one in all_cors if ANY not in one.origins]
+    return Sharing(
+        first._replace(
+            origins=frozenset.intersection(*named) if named else first.origins,
+            credentials=all(one.credentials for one in all_cors),
+            exposed=EXPOSED,
+        )
+    )
 
 
 def _lines(fields: Fields) -> bytes:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.errors import ConfigError
+from gateway.routing.cors import Sharing, of_all
 from gateway.routing.headers import Field, Headers, fit, joint, rank, shown, undecided
 from gateway.routing.host import without_port
 from gateway.routing.rewriting import apply
@@ -60,6 +61,8 @@ class MethodNotAllowed(NamedTuple):
     """The path has routes, but none for this method."""
 
     allow: str
+    sharing: Sharing | None = None
+    """What all of these routes say to pages of other origins."""
 
 
 NO_ROUTE = NoRoute()
@@ -151,7 +154,7 @@ def _serves(route: Route, method: bytes) -> bool:
 class _Leaf:
     """Where a template ends: the routes of one host and path, told apart by method, and rarely by header fields."""
 
-    __slots__ = ("allow", "branches", "by_method", "kinds")
+    __slots__ = ("branches", "by_method", "kinds", "unserved")
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.kinds = (*(int(segment.kind) for segment in segments), -1)
@@ -160,7 +163,7 @@ class _Leaf:
         """Without values of parameters."""
         self.branches: dict[bytes, list[Match]] = {}
         """Those that ask for header fields, the most specific first."""
-        self.allow = ""
+        self.unserved = MethodNotAllowed("")
 
     def add(self, route: Route, words: "_Words") -> None:
         for written, rule in route.rules.items():
@@ -180,7 +183,10 @@ class _Leaf:
                 heads.append(hit)
         for hits in self.branches.values():
             hits.sort(key=lambda hit: rank(hit.route.headers))
-        self.allow = allow_of((*self.by_method, *self.branches))
+        matches = [*self.by_method.values(), *(hit for hits in self.branches.values() for hit in hits)]
+        routes = {id(match.route): match.route for match in matches}
+        allow = allow_of((*self.by_method, *self.branches))
+        self.unserved = MethodNotAllowed(allow, of_all([route.sharing for route in routes.values()]))
 
 
 class _Words(dict[bytes, bytes]):
@@ -339,7 +345,7 @@ class RouteTable:
                 if leaf.branches and (branches := leaf.branches.get(method)):
                     otherwise = NO_ROUTE if hit is None else _matched(hit, values)
                     return Fork(tuple(_matched(one, values) for one in branches), otherwise)
-                return MethodNotAllowed(leaf.allow) if hit is None else _matched(hit, values)
+                return leaf.unserved if hit is None else _matched(hit, values)
         return NO_ROUTE
 
     def _roots(self, host: bytes) -> Sequence[_Node]:

@@ -70,6 +70,13 @@ def table() -> RouteTable:
             route(19, "/versions-half", USER, options),
             replace(route(20, "/versions-half", USER), headers=two),
             replace(route(21, "/versions-only", USER, options), headers=two),
+            only(22, "/few", USER, options, "GET"),
+            only(23, "/few", USER, options, "POST"),
+            only(24, "/few-open", USER, RouteOptions(cors=CORS._replace(exposed="X-Own")), "GET"),
+            only(25, "/few-open", PUBLIC, RouteOptions(cors=Cors(frozenset((ANY,)), credentials=False)), "POST"),
+            only(26, "/few-apart", USER, options, "GET"),
+            only(27, "/few-apart", USER, RouteOptions(cors=apart), "POST"),
+            only(28, "/few-public", PUBLIC, RouteOptions(cors=Cors(frozenset((ANY,)), credentials=False)), "POST"),
         ]
     )
 
@@ -253,6 +260,37 @@ async def test_a_refusal_may_be_read_by_the_page_that_asked(
     assert said(answer) == ({} if code == "path_ambiguous" else SHARED)
     answer = await house.refusal(get(target, {**headers, "Origin": "https://evil.test"}))
     assert "access-control-allow-origin" not in said(answer)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS"])
+async def test_a_405_may_be_read_by_whom_all_routes_of_the_path_share_with(house: House, method: str) -> None:
+    async def told(target: str, headers: dict[str, str]) -> dict[str, str]:
+        answer = await house.refusal(get(target, headers, method=method))
+        assert (answer.status, answer.code) == (405, "method_not_allowed")
+        return said(answer)
+
+    asked = {"Origin": APP}
+    assert await told("/few", asked) == SHARED
+    assert await told("/few", {}) == await told("/few", {"Origin": "https://evil.test"}) == {"vary": "Origin"}
+    once = {name: value for name, value in SHARED.items() if name != "access-control-allow-credentials"}
+    assert await told("/few-open", asked) == once
+    assert await told("/few-open", {"Origin": "https://evil.test"}) == {"vary": "Origin"}
+    assert await told("/few-apart", asked) == {"vary": "Origin"}
+    anybody = {"access-control-allow-origin": "*", "access-control-expose-headers": EXPOSED}
+    assert await told("/few-public", {"Origin": "https://anybody.test"}) == anybody
+    if method == "PATCH":
+        assert await told("/parts", asked) == {}  # DELETE there is nobody else's business
+
+
+async def test_a_preflight_for_a_method_that_no_route_has_is_a_405_that_may_be_read(house: House) -> None:
+    answer = await house.refusal(options("/few", {**PREFLIGHT, "Access-Control-Request-Method": "PUT"}))
+    assert (answer.status, answer.value("allow"), said(answer)) == (405, b"GET, HEAD, POST", SHARED)
+
+
+async def test_where_there_is_no_route_nobody_shares(house: House) -> None:
+    for target, code in (("/nowhere", "no_route"), ("/shared//x", "path_ambiguous")):
+        answer = await house.refusal(get(target, {"Origin": APP}))
+        assert (answer.code, said(answer)) == (code, {})
 
 
 async def test_too_many_bad_tokens_may_be_read(house: House) -> None:
