@@ -29,7 +29,7 @@ def test_a_persons_life_in_the_database(tmp_path: Path, kind: str) -> None:
         _life(tmp_path, "{}")
         return
     with running_postgres() as server:
-        _life(tmp_path, f'{{url: "{server.url}", timeout: 20s}}')
+        _life(tmp_path, f'{{url: "{server.url}", timeout: 14s}}')
 
 
 def _life(folder: Path, database: str) -> None:
