@@ -651,11 +651,13 @@ class ExplainingGate(Gate):
                 return verdict._replace(decision=verdict.why.brief())
         elif isinstance(verdict, Permit) and verdict.verified is not None:
             who = verdict.verified.identity
+            if self.told.isdisjoint(who.roles):
+                return verdict
             key = (head.method, head.fields.host, head.target)
             way = self._ways.get(key) or self._way(key)
             if isinstance(way, Crossing):
                 way = way.taken(head.fields.field)
-            if not self.told.isdisjoint(who.roles) and isinstance(way, Way):
+            if isinstance(way, Way):
                 why = Explanation(way.route, way.rule, who, self._asked(head, way), None)
                 return verdict._replace(lines=verdict.lines + b"X-Gateway-Decision: %b\r\n" % why.brief().encode())
         return verdict
