@@ -6,6 +6,7 @@ import pytest
 
 from gateway.running import demo_upstream
 from tests.journeys.house import Gateway, running
+from tests.journeys.pair import Redis
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,14 @@ def upstream() -> Iterator[str]:
     """The demo's service, in this process."""
     with demo_upstream() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A server for one file's gateways to share."""
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -35,13 +35,6 @@ class Told(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: str, redis: Redis) -> Iterator[Gateway]:
     """A gateway behind a trusted proxy. Its users' hashes are all of the default cost, so that chance has no part in
     which one a name that nobody has is checked against."""

@@ -30,13 +30,6 @@ _KEYS = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory, upstream: str, redis: Redis) -> Iterator[Pair]:
     with pair(tmp_path_factory.mktemp("two"), upstream, redis.url, routes=ROUTES, more=LIMITS) as made:
         yield made

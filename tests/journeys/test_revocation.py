@@ -17,13 +17,6 @@ PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    server = Redis(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def two_gateways(tmp_path_factory: pytest.TempPathFactory, upstream: str, redis: Redis) -> Iterator[Pair]:
     """Two gateways for tests that upset neither of them."""
     with pair(tmp_path_factory.mktemp("pair"), upstream, redis.url) as made:
